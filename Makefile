@@ -1,0 +1,41 @@
+# The two commands are `make up` and `make test`; each does all of its own set-up.
+SHELL := /bin/bash
+MANIFESTS ?= manifests/
+VOLUMES ?= 0
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help up down test check lock venv venv-dev engine
+
+help: ## What can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+up: venv engine ## Set up everything, start the example plugins, call one
+	@scripts/up.sh "$(MANIFESTS)"
+
+down: venv ## Remove everything that `make up` started (VOLUMES=1: the plugins' data too)
+	@$(BIN)/orchestrator down $(if $(filter 1,$(VOLUMES)),--volumes)
+
+test: check engine ## Every check, and the tests against a real Docker engine
+	@$(BIN)/pytest -q -m docker
+
+check: venv-dev ## Every check that needs no Docker
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --quiet --check
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/codespell
+	@$(BIN)/pytest -q -m 'not docker'
+
+lock: ## Renew the lock files (needs uv)
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --group build pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --group build --group dev pyproject.toml -o requirements-dev.lock
+
+venv:
+	@scripts/venv.sh requirements.lock
+
+venv-dev:
+	@scripts/venv.sh requirements-dev.lock
+
+engine: venv
+	@scripts/engine.sh

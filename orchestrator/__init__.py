@@ -1,0 +1,1 @@
+"""Runs plugins for AI agents in containers they cannot leave."""

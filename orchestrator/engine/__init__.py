@@ -1,0 +1,1 @@
+"""Who runs containers. `base` is the contract; `docker` and `memory` keep it."""

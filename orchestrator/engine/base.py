@@ -1,0 +1,220 @@
+"""Engine: nine verbs on containers. Images and volumes are protocols of their own.
+
+A container's failure is a value (`ContainerState`); the engine's failure is an exception.
+Everything that one orchestrator made carries the label `orchestrator.instance`; what does not
+carry it is never touched.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from orchestrator.errors import Kind, OrchestratorError
+from orchestrator.model.container import ContainerSpec, ContainerState, VolumeMount
+
+LABEL_INSTANCE = "orchestrator.instance"
+LABEL_PLUGIN = "orchestrator.plugin"
+LABEL_VERSION = "orchestrator.version"
+LABEL_SANDBOX = "orchestrator.sandbox"
+LABEL_DIGEST = "orchestrator.spec-digest"
+
+
+class EngineUnavailable(OrchestratorError):
+    """No engine answers at the address; starting it or fixing the address helps."""
+
+    kind, code = Kind.UNAVAILABLE, "engine_unavailable"
+
+
+class EngineFailure(OrchestratorError):
+    """The engine answered with an error that fits no other leaf; its own words are kept."""
+
+    kind, code = Kind.INTERNAL, "engine_failure"
+
+
+class ContainerNotFound(OrchestratorError):
+    kind, code = Kind.NOT_FOUND, "container_not_found"
+
+
+class ContainerNameTaken(OrchestratorError):
+    """A container of that name exists: somebody (perhaps a killed daemon) made it already."""
+
+    kind, code = Kind.CONFLICT, "container_name_taken"
+
+
+class ImageNotFound(OrchestratorError):
+    kind, code = Kind.NOT_FOUND, "image_not_found"
+
+
+class StartRefused(OrchestratorError):
+    """The engine would not start the container: the command is missing, say."""
+
+    kind, code = Kind.INVALID, "container_start_refused"
+
+
+class DiskFull(OrchestratorError):
+    kind, code = Kind.EXHAUSTED, "disk_full"
+
+
+class BuildFailed(OrchestratorError):
+    """A Dockerfile did not build; carries the last lines the builder printed."""
+
+    kind, code = Kind.INVALID, "build_failed"
+
+
+class EngineEventKind(StrEnum):
+    CREATED = "created"
+    STARTED = "started"
+    DIED = "died"
+    OOM = "oom"
+    REMOVED = "removed"
+    CHANGED = "changed"
+    """Paused, unpaused, updated, renamed: look again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineEvent:
+    """A hint that something happened to a container; the truth is in `inspect`."""
+
+    kind: EngineEventKind
+    container_id: str
+    at: float
+    """Seconds since the epoch, with the engine's nanoseconds kept as fraction."""
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    stream: str
+    """`stdout` or `stderr`."""
+    at: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineInfo:
+    """What this engine is and can hold; `doctor` and the policy read it."""
+
+    name: str
+    version: str
+    api_version: str
+    cgroup_version: int
+    cgroup_driver: str
+    storage_driver: str
+    security_options: tuple[str, ...]
+    runtimes: tuple[str, ...]
+    has_init: bool
+    rootless: bool
+    cores: int
+    memory_bytes: int
+    root_dir: str
+
+
+class Engine(Protocol):
+    """At most nine verbs; every implementation passes tests/engine/test_contract.py."""
+
+    async def create(self, spec: ContainerSpec, *, name: str, labels: Mapping[str, str]) -> str:
+        """Make the container, not started; its id.
+
+        Raises ImageNotFound, ContainerNameTaken, DiskFull, EngineUnavailable.
+        """
+
+    async def start(self, container_id: str) -> None:
+        """Start it; nothing happens if it runs. Raises ContainerNotFound, StartRefused."""
+
+    async def stop(self, container_id: str, *, grace_seconds: float) -> None:
+        """SIGTERM, then SIGKILL after the grace; 0 kills at once. Quiet if it is stopped or gone."""
+
+    async def remove(self, container_id: str) -> None:
+        """Kill and remove; quiet if it is gone."""
+
+    async def set_cpu(self, container_id: str, *, cpu_percent: int) -> None:
+        """Change the CPU quota, running or not. Raises ContainerNotFound."""
+
+    async def list(self, labels: Mapping[str, str]) -> list[ContainerState]:
+        """All containers (also stopped ones) that carry every label, inspected, by name."""
+
+    async def inspect(self, container_id: str) -> ContainerState | None:
+        """One container now, or None when it is gone."""
+
+    def events(self, labels: Mapping[str, str], *, since: float) -> AsyncIterator[EngineEvent]:
+        """Container events from `since` (epoch seconds) on, for ever. Raises EngineUnavailable."""
+
+    def logs(
+        self, container_id: str, *, follow: bool, since: float, tail: int | None
+    ) -> AsyncIterator[LogLine]:
+        """Log lines in order; with `follow` until the container is removed."""
+
+
+class Probe(Protocol):
+    """What only `doctor`, `status` and the policy ask."""
+
+    async def info(self) -> EngineInfo:
+        """Raises EngineUnavailable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRequest:
+    """One image to be made from a folder; `tag` already holds the hash of everything in it."""
+
+    tag: str
+    context: Mapping[str, Path]
+    """Path inside the context → file or folder on the host."""
+    dockerfile: str
+    """Path inside the context."""
+    network: bool
+    memory_bytes: int
+    timeout_seconds: float
+    labels: Mapping[str, str]
+
+
+class ImageStore(Protocol):
+    """Images: looked up, built, imported, read without running them."""
+
+    async def find(self, reference: str) -> str | None:
+        """The image's `sha256:` id, or None; never pulls."""
+
+    async def pull(self, reference: str, *, timeout_seconds: float) -> str:
+        """Fetch from its registry; the id. Raises ImageNotFound, EngineUnavailable."""
+
+    async def build(self, request: BuildRequest, progress: Callable[[str], None]) -> str:
+        """Build and tag; the id. Raises BuildFailed with the builder's last lines, DiskFull."""
+
+    async def import_root(
+        self, archive: Path, *, tag: str, changes: Mapping[str, str], labels: Mapping[str, str]
+    ) -> str:
+        """Make an image from a root file system's tar; `changes` is its environment; the id."""
+
+    async def read_file(self, image: str, path: str, *, max_bytes: int) -> bytes | None:
+        """A file's content without running the image; None if the image has no such file.
+
+        Raises ImageNotFound, and EngineFailure for a file larger than `max_bytes` or no plain file.
+        """
+
+    async def labels(self, image: str) -> Mapping[str, str]:
+        """The image's labels. Raises ImageNotFound."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeState:
+    name: str
+    labels: tuple[tuple[str, str], ...]
+    enforced_by: str
+    """What holds the size: `loop ext4`, `tmpfs (not persistent)`, …"""
+
+
+class VolumeStore(Protocol):
+    """Volumes of an exact size that survive restarts and updates."""
+
+    async def ensure(self, mount: VolumeMount, labels: Mapping[str, str]) -> VolumeState:
+        """Make it, or bring it back to `size_bytes`, before a container mounts it.
+
+        Raises DiskFull; EngineFailure when it cannot shrink below what it holds.
+        """
+
+    async def list(self, labels: Mapping[str, str]) -> list[VolumeState]:
+        """The volumes that carry every label, by name."""
+
+    async def remove(self, name: str) -> None:
+        """Remove it with its data; quiet if it is gone."""

@@ -1,0 +1,1 @@
+"""What things are: pure values. Only load.py touches files."""

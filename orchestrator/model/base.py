@@ -1,0 +1,20 @@
+"""The closed, frozen base of everything that is read from files or sent over HTTP."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PLUGIN_ID_PATTERN = r"^[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$"
+NAME_PATTERN = r"^[a-z][a-z0-9_-]{0,62}$"
+
+PluginId = Annotated[str, Field(pattern=PLUGIN_ID_PATTERN)]
+"""Also the container's hostname, hence lower case, digits and hyphens (RFC 1123)."""
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+"""A share, database or secret: it becomes a file name inside the container."""
+
+
+class Model(BaseModel):
+    """Unknown fields are refused, values do not change, numbers are not guessed from text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

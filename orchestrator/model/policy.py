@@ -1,0 +1,85 @@
+"""SecurityPolicy: the operator's ceiling over everything, in `orchestrator.yaml`."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from orchestrator.model.base import Model, Name
+from orchestrator.model.limits import ResourceLimits
+from orchestrator.model.permissions import PermissionKind
+
+_CEILINGS = ResourceLimits(
+    max_memory_mb=2_048,
+    max_cpu_percent=200,
+    max_disk_mb=2_048,
+    max_network_mb=1_024,
+    max_execution_time_sec=300,
+    max_concurrent_requests=64,
+)
+
+
+class Share(Model):
+    """A folder of the host that plugins may be given by name."""
+
+    path: Annotated[str, Field(min_length=1)]
+    """Relative to the folder of `orchestrator.yaml`."""
+    write: bool = False
+
+
+class CallPolicy(Model):
+    """Bounds on every call, so that no plugin and no caller can exhaust the daemon."""
+
+    max_request_mb: Annotated[int, Field(ge=1, le=1_024)] = 16
+    max_response_mb: Annotated[int, Field(ge=1, le=1_024)] = 16
+    max_queue: Annotated[int, Field(ge=0, le=100_000)] = 128
+    """Calls that may wait for a free connection of one plugin; more get 429."""
+
+
+class LifecyclePolicy(Model):
+    """Deadlines of a plugin's life, in seconds."""
+
+    start_deadline_seconds: Annotated[int, Field(ge=1, le=3_600)] = 30
+    stop_grace_seconds: Annotated[int, Field(ge=0, le=600)] = 10
+    start_cpu_percent: Annotated[int, Field(ge=0, le=100_000)] = 100
+    """CPU until the plugin has dialled in (start boost); 0 starts at the plugin's own limit."""
+    status_interval_seconds: Annotated[int, Field(ge=1, le=3_600)] = 10
+
+
+class ContainerPolicy(Model):
+    """What every plugin container gets beside its limits."""
+
+    pids_limit: Annotated[int, Field(ge=8, le=32_768)] = 128
+    open_files: Annotated[int, Field(ge=64, le=1_048_576)] = 1_024
+    tmp_mb: Annotated[int, Field(ge=1, le=4_096)] = 16
+    log_mb: Annotated[int, Field(ge=1, le=1_024)] = 1
+    """Size of one log file; two are kept."""
+
+
+class BuildPolicy(Model):
+    """How plugin images are built: a stranger's Dockerfile runs its own commands."""
+
+    network: bool = False
+    memory_mb: Annotated[int, Field(ge=64, le=1_048_576)] = 1_024
+    timeout_seconds: Annotated[int, Field(ge=10, le=7_200)] = 900
+    parallel: Annotated[int, Field(ge=1, le=32)] = 2
+
+
+class SecurityPolicy(Model):
+    """Without a file these defaults hold: no share, no capability, modest ceilings."""
+
+    ceilings: ResourceLimits = _CEILINGS
+    permissions: Annotated[
+        tuple[Annotated[PermissionKind, Field(strict=False)], ...], Field(strict=False)
+    ] = tuple(PermissionKind)
+    """Which permissions a manifest may grant at all."""
+    shares: dict[Name, Share] = {}
+    calls: CallPolicy = CallPolicy()
+    lifecycle: LifecyclePolicy = LifecyclePolicy()
+    container: ContainerPolicy = ContainerPolicy()
+    build: BuildPolicy = BuildPolicy()
+
+
+class InstanceConfig(Model):
+    """`orchestrator.yaml`: one instance of the orchestrator."""
+
+    policy: SecurityPolicy = SecurityPolicy()
