@@ -124,7 +124,7 @@ class Engine(Protocol):
         """Start it; nothing happens if it runs. Raises ContainerNotFound, StartRefused."""
 
     async def stop(self, container_id: str, *, grace_seconds: float) -> None:
-        """SIGTERM, then SIGKILL after the grace; 0 kills at once. Quiet if it is stopped or gone."""
+        """SIGTERM, then SIGKILL after the grace (0: at once); quiet if it is stopped or gone."""
 
     async def remove(self, container_id: str) -> None:
         """Kill and remove; quiet if it is gone."""
@@ -163,6 +163,8 @@ class BuildRequest:
     """Path inside the context → file or folder on the host."""
     dockerfile: str
     """Path inside the context."""
+    arguments: Mapping[str, str]
+    """Build arguments: `ORCHESTRATOR_BASE` names the base image."""
     network: bool
     memory_bytes: int
     timeout_seconds: float
