@@ -1,0 +1,1 @@
+"""What a plugin gets: pure decisions, from what it asks and what the operator allows."""

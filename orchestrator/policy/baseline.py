@@ -1,0 +1,68 @@
+"""The hardened baseline: what every plugin container is, before any permission.
+
+The lists follow the threat model in docs/security.md: /proc and /sys of a container are the
+host's own, so whatever tells of the host (kernel, processor, disks, other tenants' load) is masked.
+"""
+
+MASKED_PATHS = (
+    # Docker's own defaults, which an own list replaces.
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+    # What leaks the host beside them.
+    "/proc/cmdline",
+    "/proc/config.gz",
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/interrupts",
+    "/proc/loadavg",
+    "/proc/locks",
+    "/proc/meminfo",
+    "/proc/modules",
+    "/proc/net/arp",
+    "/proc/partitions",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/uptime",
+    "/proc/version",
+    "/proc/vmstat",
+    "/proc/zoneinfo",
+    "/sys/block",
+    "/sys/class",
+    "/sys/devices/virtual/dmi",
+    "/sys/fs",
+    "/sys/kernel",
+    "/sys/module",
+)
+
+READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+SOCKETS_TARGET = "/run/orchestrator"
+DATA_TARGET = "/data"
+SHARES_TARGET = "/mnt"
+SECRETS_TARGET = "/run/secrets"
+
+TMP_INODES_PER_MB = 256
+"""Enough for files of 4 KiB; without a bound, empty files would eat kernel memory."""
+
+FORBIDDEN_SHARES = (
+    "/",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/proc",
+    "/root",
+    "/run",
+    "/sys",
+    "/var/lib/docker",
+    "/var/run",
+)
+"""Never shared, nor anything that holds one of them: sockets, secrets, the engine's own files."""

@@ -1,0 +1,209 @@
+"""compile_spec: from a Grant to the container that holds the plugin to it.
+
+A pure fold: the baseline, then each permission widens it in its one place. Order does not matter,
+and one more permission takes nothing away (tests/unit/policy/test_compile.py holds both as laws).
+"""
+
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+
+from orchestrator.model.container import BindMount, ContainerSpec, Tmpfs, VolumeMount
+from orchestrator.model.permissions import (
+    DatabaseAccess,
+    ExternalApi,
+    FileSystemRead,
+    FileSystemWrite,
+    NetworkAccess,
+    Permission,
+    PluginCommunication,
+    SystemInfo,
+    UserInterface,
+)
+from orchestrator.model.policy import SecurityPolicy
+from orchestrator.policy.baseline import (
+    DATA_TARGET,
+    MASKED_PATHS,
+    READONLY_PATHS,
+    SHARES_TARGET,
+    SOCKETS_TARGET,
+    TMP_INODES_PER_MB,
+)
+from orchestrator.policy.grant import Grant, PermissionNotSupportedYet
+
+_MEBIBYTE = 1 << 20
+_PYTHON_ENTRY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where a container is to be made: all that is not the plugin's own."""
+
+    instance: str
+    sockets_root: str
+    """Host folder that holds one folder of sockets per sandbox."""
+    shares: Mapping[str, str]
+    """Share name → real path on the host, checked."""
+    seccomp_profile: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """One sandbox to be: its container, and the digest that tells it from any other revision."""
+
+    spec: ContainerSpec
+    digest: str
+    sandbox_id: str
+    container_name: str
+    sockets_folder: str
+    start_cpu_percent: int
+
+
+def compile_spec(grant: Grant, policy: SecurityPolicy, site: Site, *, image: str) -> Compiled:
+    """The container for `grant`. Raises PermissionNotSupportedYet."""
+    unsupported = tuple(name for p in grant.permissions for name in _unsupported(p))
+    if unsupported:
+        raise PermissionNotSupportedYet(grant.info.plugin_id, unsupported)
+    spec = _baseline(grant, policy, site, image)
+    for permission in grant.permissions:
+        spec = _widen(spec, permission, grant, site)
+    digest = _digest(spec, grant)
+    plugin_id = grant.info.plugin_id
+    sandbox_id = f"{plugin_id}-{digest[:12]}"
+    folder = f"{site.sockets_root}/{sandbox_id}"
+    return Compiled(
+        spec=replace(
+            spec,
+            environment=(*spec.environment, ("ORCHESTRATOR_INSTANCE_ID", sandbox_id)),
+            bind_mounts=(*spec.bind_mounts, BindMount(source=folder, target=SOCKETS_TARGET)),
+        ),
+        digest=digest,
+        sandbox_id=sandbox_id,
+        container_name=f"orchestrator-{site.instance}-{sandbox_id}",
+        sockets_folder=folder,
+        start_cpu_percent=max(policy.lifecycle.start_cpu_percent, grant.limits.max_cpu_percent),
+    )
+
+
+def volume_name(instance: str, plugin_id: str) -> str:
+    """The plugin's /data: one per plugin, so that it survives restarts and updates."""
+    return f"orchestrator-{instance}-{plugin_id}-data"
+
+
+def command(entry_point: str) -> tuple[str, ...]:
+    """`module:Class` runs under the Python SDK; anything else is the command itself."""
+    if _PYTHON_ENTRY.fullmatch(entry_point):
+        return ("python3", "-m", "orchestrator_sdk", entry_point)
+    return tuple(shlex.split(entry_point))
+
+
+def initialize_context(grant: Grant) -> dict[str, object]:
+    """What the plugin is told at initialize about its own sandbox."""
+    kinds = {permission.kind for permission in grant.permissions}
+    return {
+        "data_dir": DATA_TARGET if "file_system_write" in kinds else None,
+        "permissions": {
+            permission.kind: permission.model_dump(
+                mode="json", exclude={"kind", "required", "reason"}
+            )
+            for permission in grant.permissions
+        },
+        "limits": grant.limits.model_dump(),
+    }
+
+
+def _baseline(grant: Grant, policy: SecurityPolicy, site: Site, image: str) -> ContainerSpec:
+    limits, container = grant.limits, policy.container
+    return ContainerSpec(
+        plugin_id=grant.info.plugin_id,
+        image=image,
+        command=command(grant.info.entry_point),
+        environment=(
+            ("ORCHESTRATOR_PLUGIN_ID", grant.info.plugin_id),
+            ("ORCHESTRATOR_SOCKETS", SOCKETS_TARGET),
+            ("ORCHESTRATOR_CONTRACT", "1"),
+            ("ORCHESTRATOR_CONNECTIONS", str(limits.max_concurrent_requests)),
+            *((("ORCHESTRATOR_EVENTS", "1"),) if grant.info.subscribes else ()),
+        ),
+        memory_bytes=limits.max_memory_mb * _MEBIBYTE,
+        cpu_percent=limits.max_cpu_percent,
+        pids_limit=container.pids_limit,
+        open_files=container.open_files,
+        log_bytes=container.log_mb * _MEBIBYTE,
+        stop_grace_seconds=policy.lifecycle.stop_grace_seconds,
+        tmpfs=(
+            Tmpfs(
+                target="/tmp",  # noqa: S108 - the container's own
+                size_bytes=container.tmp_mb * _MEBIBYTE,
+                inodes=container.tmp_mb * TMP_INODES_PER_MB,
+            ),
+        ),
+        masked_paths=MASKED_PATHS,
+        readonly_paths=READONLY_PATHS,
+        seccomp_profile=site.seccomp_profile,
+    )
+
+
+def _widen(spec: ContainerSpec, permission: Permission, grant: Grant, site: Site) -> ContainerSpec:
+    match permission:
+        case FileSystemRead(shares=shares):
+            return _with_shares(spec, shares, site, read_only=True)
+        case FileSystemWrite(shares=shares):
+            data = VolumeMount(
+                volume=volume_name(site.instance, spec.plugin_id),
+                target=DATA_TARGET,
+                size_bytes=grant.limits.max_disk_mb * _MEBIBYTE,
+            )
+            spec = replace(spec, volume_mounts=(*spec.volume_mounts, data))
+            return _with_shares(spec, shares, site, read_only=False)
+        case (
+            NetworkAccess()
+            | DatabaseAccess()
+            | SystemInfo()
+            | PluginCommunication()
+            | ExternalApi()
+            | UserInterface()
+        ):
+            raise PermissionNotSupportedYet(spec.plugin_id, (permission.kind,))
+
+
+def _with_shares(
+    spec: ContainerSpec, shares: tuple[str, ...], site: Site, *, read_only: bool
+) -> ContainerSpec:
+    """The shares mounted; one that is granted both ways is writable, and mounted once."""
+    mounts = {mount.target: mount for mount in spec.bind_mounts}
+    for name in shares:
+        target = f"{SHARES_TARGET}/{name}"
+        keep_writable = target in mounts and not mounts[target].read_only
+        mounts[target] = BindMount(
+            source=site.shares[name],
+            target=target,
+            read_only=read_only and not keep_writable,
+        )
+    return replace(spec, bind_mounts=tuple(mounts[target] for target in sorted(mounts)))
+
+
+def _unsupported(permission: Permission) -> tuple[str, ...]:
+    match permission:
+        case FileSystemRead(any_owner=True):
+            return ("file_system_read.any_owner",)
+        case FileSystemRead() | FileSystemWrite():
+            return ()
+        case _:
+            return (permission.kind,)
+
+
+def _digest(spec: ContainerSpec, grant: Grant) -> str:
+    """sha256 over all that a running plugin was made from, initialize included."""
+    made_from = {
+        "container": asdict(spec),
+        "version": grant.info.version,
+        "config": dict(grant.config),
+        "context": initialize_context(grant),
+        "secrets": grant.secrets,
+    }
+    text = json.dumps(made_from, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

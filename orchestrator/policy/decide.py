@@ -1,0 +1,210 @@
+"""decide: weigh what a plugin asks, what the manifest grants and what the policy allows.
+
+A pure fold over small rules; each yields the refusals it finds, so that all come at once. Least
+privilege: nothing is granted that is not both asked and granted, and policy is a ceiling over all.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from pydantic import JsonValue
+
+from orchestrator.model.info import PluginInfo
+from orchestrator.model.manifest import PluginManifest
+from orchestrator.model.permissions import (
+    FileSystemRead,
+    FileSystemWrite,
+    Permission,
+    PermissionKind,
+)
+from orchestrator.model.policy import SecurityPolicy
+from orchestrator.model.versions import CORE_VERSION, older
+from orchestrator.policy.grant import Grant, PermissionRefused, Refusal, Withheld
+
+Rule = Callable[[PluginInfo, PluginManifest, SecurityPolicy], Iterator[Refusal]]
+
+
+def decide(
+    info: PluginInfo,
+    manifest: PluginManifest,
+    policy: SecurityPolicy,
+    *,
+    config: Mapping[str, JsonValue],
+) -> Grant:
+    """What the plugin gets. `config` is `spec.config`, checked and with defaults filled in.
+
+    Raises PermissionRefused with every refusal of every rule.
+    """
+    refusals = tuple(refusal for rule in RULES for refusal in rule(info, manifest, policy))
+    if refusals:
+        raise PermissionRefused(info.plugin_id, refusals)
+    granted = {permission.kind: permission for permission in manifest.spec.permissions}
+    return Grant(
+        info=info,
+        permissions=tuple(granted[kind] for kind in sorted(granted)),
+        withheld=tuple(
+            Withheld(permission=PermissionKind(asked.kind), reason=asked.reason)
+            for asked in info.permissions
+            if asked.kind not in granted
+        ),
+        limits=manifest.spec.limits.over(info.limits),
+        config=config,
+        secrets=tuple(sorted(manifest.spec.secrets)),
+    )
+
+
+def parameters(permission: Permission) -> dict[str, frozenset[str]]:
+    """A permission's parameters as sets, to be compared: a flag is a set of its name, or empty."""
+    return {
+        name: frozenset({name} if value else ())
+        if isinstance(value, bool)
+        else frozenset(str(item) for item in value)
+        for name, value in permission
+        if name not in {"kind", "required", "reason"}
+    }
+
+
+def _known_secrets(
+    info: PluginInfo, manifest: PluginManifest, policy: SecurityPolicy
+) -> Iterator[Refusal]:
+    for name in sorted(set(manifest.spec.secrets) - set(info.secrets)):
+        yield Refusal(
+            rule="secret_not_asked",
+            field=f"spec.secrets.{name}",
+            found="a secret that plugin.yaml does not declare",
+            expected=f"one of {', '.join(info.secrets) or 'none'}",
+        )
+
+
+def _nothing_unasked(
+    info: PluginInfo, manifest: PluginManifest, policy: SecurityPolicy
+) -> Iterator[Refusal]:
+    asked = {permission.kind: permission for permission in info.permissions}
+    for permission in manifest.spec.permissions:
+        if permission.kind not in asked:
+            yield Refusal(
+                rule="permission_not_asked",
+                field=f"spec.permissions.{permission.kind}",
+                found="a grant that plugin.yaml does not ask for",
+                expected=f"at most {', '.join(sorted(asked)) or 'no permission'}",
+            )
+            continue
+        wish = parameters(asked[permission.kind])
+        for name, values in parameters(permission).items():
+            if extra := values - wish[name]:
+                yield Refusal(
+                    rule="permission_wider_than_asked",
+                    field=f"spec.permissions.{permission.kind}.{name}",
+                    found=", ".join(sorted(extra)),
+                    expected=f"at most {', '.join(sorted(wish[name])) or 'nothing'}",
+                )
+
+
+def _nothing_required_missing(
+    info: PluginInfo, manifest: PluginManifest, policy: SecurityPolicy
+) -> Iterator[Refusal]:
+    granted = {permission.kind for permission in manifest.spec.permissions}
+    for permission in info.permissions:
+        if permission.required and permission.kind not in granted:
+            yield Refusal(
+                rule="required_permission_missing",
+                field="spec.permissions",
+                found=f"no {permission.kind}",
+                expected=f"{permission.kind}, which {info.plugin_id} cannot work without"
+                + (f" ({permission.reason})" if permission.reason else ""),
+            )
+
+
+def _allowed_by_policy(
+    info: PluginInfo, manifest: PluginManifest, policy: SecurityPolicy
+) -> Iterator[Refusal]:
+    for permission in manifest.spec.permissions:
+        if permission.kind not in policy.permissions:
+            yield Refusal(
+                rule="permission_forbidden",
+                field=f"spec.permissions.{permission.kind}",
+                found="a permission that policy.permissions leaves out",
+                expected=f"one of {', '.join(sorted(policy.permissions)) or 'none'}",
+            )
+
+
+def _shares_named_in_policy(
+    info: PluginInfo, manifest: PluginManifest, policy: SecurityPolicy
+) -> Iterator[Refusal]:
+    for permission in manifest.spec.permissions:
+        if not isinstance(permission, FileSystemRead | FileSystemWrite):
+            continue
+        field = f"spec.permissions.{permission.kind}.shares"
+        for name in permission.shares:
+            if name not in policy.shares:
+                yield Refusal(
+                    rule="share_unknown",
+                    field=field,
+                    found=repr(name),
+                    expected=f"a share of policy.shares: {', '.join(sorted(policy.shares))}"
+                    if policy.shares
+                    else "no share, as policy.shares is empty",
+                )
+            elif isinstance(permission, FileSystemWrite) and not policy.shares[name].write:
+                yield Refusal(
+                    rule="share_read_only",
+                    field=field,
+                    found=repr(name),
+                    expected=f"a share with policy.shares.{name}.write: true",
+                )
+
+
+def _within_ceilings(
+    info: PluginInfo, manifest: PluginManifest, policy: SecurityPolicy
+) -> Iterator[Refusal]:
+    wanted = manifest.spec.limits.over(info.limits)
+    for name, (found, ceiling) in wanted.exceeding(policy.ceilings).items():
+        theirs = name in manifest.spec.limits.model_fields_set
+        yield Refusal(
+            rule="limit_above_policy",
+            field=f"spec.limits.{name}" if theirs else f"plugin.yaml limits.{name}",
+            found=str(found),
+            expected=f"at most {ceiling} (policy.ceilings.{name})",
+        )
+
+
+def _this_core(
+    info: PluginInfo, manifest: PluginManifest, policy: SecurityPolicy
+) -> Iterator[Refusal]:
+    if older(CORE_VERSION, info.min_core_version):
+        yield Refusal(
+            rule="core_too_old",
+            field="plugin.yaml min_core_version",
+            found=info.min_core_version,
+            expected=f"at most {CORE_VERSION}, the version of this orchestrator",
+        )
+    if info.max_core_version is not None and older(info.max_core_version, CORE_VERSION):
+        yield Refusal(
+            rule="core_too_new",
+            field="plugin.yaml max_core_version",
+            found=info.max_core_version,
+            expected=f"at least {CORE_VERSION}, the version of this orchestrator",
+        )
+
+
+def _same_name(
+    info: PluginInfo, manifest: PluginManifest, policy: SecurityPolicy
+) -> Iterator[Refusal]:
+    if manifest.metadata.name != info.plugin_id:
+        yield Refusal(
+            rule="name_mismatch",
+            field="metadata.name",
+            found=repr(manifest.metadata.name),
+            expected=f"{info.plugin_id!r}, the plugin_id of plugin.yaml",
+        )
+
+
+RULES: tuple[Rule, ...] = (
+    _same_name,
+    _this_core,
+    _nothing_unasked,
+    _nothing_required_missing,
+    _allowed_by_policy,
+    _shares_named_in_policy,
+    _known_secrets,
+    _within_ceilings,
+)
