@@ -1,0 +1,1 @@
+"""News: what happened, told to whoever listens."""

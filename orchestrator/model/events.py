@@ -1,0 +1,39 @@
+"""PluginEvent: a CloudEvent 1.0. Everything that happens is one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from pydantic import JsonValue
+
+
+class EventName(StrEnum):
+    """The orchestrator's own event types, in the past tense; docs/events.md explains each."""
+
+    PLUGIN_STARTED = "orchestrator.plugin.started"
+    PLUGIN_ADOPTED = "orchestrator.plugin.adopted"
+    PLUGIN_STOPPED = "orchestrator.plugin.stopped"
+    PLUGIN_START_FAILED = "orchestrator.plugin.start_failed"
+    PLUGIN_DIED = "orchestrator.plugin.died"
+    PLUGIN_STUCK = "orchestrator.plugin.stuck"
+    PLUGIN_VANISHED = "orchestrator.plugin.vanished"
+    PLUGIN_GAVE_UP = "orchestrator.plugin.gave_up"
+    PLUGIN_OOM = "orchestrator.plugin.oom"
+    DESIRED_CHANGED = "orchestrator.desired.changed"
+    ENGINE_LOST = "orchestrator.engine.lost"
+    ENGINE_FOUND = "orchestrator.engine.found"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginEvent:
+    """Flat and frozen; `data` is the only part that differs by type."""
+
+    event_id: str
+    type: str
+    source: str
+    at: float
+    """Seconds since the epoch."""
+    subject: str = ""
+    """The plugin it is about."""
+    data: Mapping[str, JsonValue] = field(default_factory=lambda: MappingProxyType({}))

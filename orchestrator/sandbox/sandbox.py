@@ -1,0 +1,291 @@
+"""PluginSandbox: one running plugin behind its sockets."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from orchestrator.model.info import PluginInfo
+from orchestrator.model.limits import ResourceLimits
+from orchestrator.model.policy import CallPolicy
+from orchestrator.sandbox.call import Call, CallFailure, FailureCode, Reply, Sink
+from orchestrator.sandbox.collect import CollectingSink
+from orchestrator.sandbox.deadlines import Deadline, DeadlineWheel
+from orchestrator.sandbox.exchange import Exchange
+from orchestrator.sandbox.lane import CallLane
+from orchestrator.sandbox.listener import SandboxListener
+from orchestrator.sandbox.tools import OutputCheck, ToolBox
+from orchestrator.sandbox.wire import PluginConnection
+
+HANDSHAKE_SECONDS: Final = 2.0
+HALF_OPEN: Final = 4
+"""Connections beyond the lanes' own that may be in their handshake at one time."""
+REDIAL_SECONDS: Final = 1.0
+"""From a call's deadline to the plugin's new connection; a plugin that is later is stuck."""
+CONTROL_SECONDS: Final = 5.0
+"""How long a running container may be without its control connection."""
+FLOOD_DIALS: Final = 500
+"""Connections within FLOOD_SECONDS that no honest plugin opens: it is killed and restarted."""
+FLOOD_SECONDS: Final = 2.0
+_MEBIBYTE: Final = 1 << 20
+
+
+class SandboxState(StrEnum):
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    STUCK = "stuck"
+    CLOSED = "closed"
+
+
+class PluginSandbox:
+    """Lanes, calls and deadlines of one plugin container.
+
+    `on_change` is called (on the loop) when the sandbox became connected, stuck or disconnected.
+    """
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str,
+        info: PluginInfo,
+        limits: ResourceLimits,
+        calls: CallPolicy,
+        wheel: DeadlineWheel,
+        on_change: Callable[["PluginSandbox"], None],
+    ) -> None:
+        self.sandbox_id = sandbox_id
+        self.info = info
+        self.state = SandboxState.STARTING
+        self.trouble = ""
+        """Why it is stuck."""
+        self._limits = limits
+        self._policy = calls
+        self._wheel = wheel
+        self._on_change = on_change
+        self._tools = ToolBox(info.tools)
+        self._control = CallLane(size=1, max_queue=8)
+        self._calls = CallLane(size=limits.max_concurrent_requests, max_queue=calls.max_queue)
+        self._events = CallLane(size=1 if info.subscribes else 0, max_queue=64)
+        self._lanes = {"control": self._control, "calls": self._calls, "events": self._events}
+        self._handshakes: dict[PluginConnection, Deadline] = {}
+        self._dials = 0
+        self._listener: SandboxListener | None = None
+        self._connected = asyncio.Event()
+
+    # -- life -----------------------------------------------------------------------------------
+
+    async def listen(self, folder: Path) -> None:
+        """Open the socket that the plugin dials. Before the container starts."""
+        self._listener = await SandboxListener.open(folder, lambda: PluginConnection(self))
+
+    async def connected(self) -> None:
+        """Wait until the plugin is on all its lanes. The caller brings the deadline."""
+        await self._connected.wait()
+
+    @property
+    def is_connected(self) -> bool:
+        return self._connected.is_set()
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that run or wait."""
+        return self._calls.in_flight
+
+    def mark_ready(self) -> None:
+        """It was initialised: calls may come."""
+        if self.state is SandboxState.STARTING:
+            self.state = SandboxState.READY
+
+    async def drain(self, *, grace_seconds: float) -> None:
+        """Take no more calls and wait for those that run, at most so long."""
+        if self.state is SandboxState.READY:
+            self.state = SandboxState.DRAINING
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_seconds):
+                await self._calls.quiet.wait()
+
+    def close(self, *, remove_folder: bool) -> None:
+        """End every call and connection. The container is gone, or the daemon goes."""
+        self.state = SandboxState.CLOSED
+        self._end_calls()
+        for connection in [*self._handshakes, *self._all_connections()]:
+            connection.close()
+        if self._listener is not None:
+            self._listener.remove() if remove_folder else self._listener.close()
+            self._listener = None
+
+    # -- calls ----------------------------------------------------------------------------------
+
+    def dispatch(self, call: Call, sink: Sink) -> Exchange:
+        """Send a call on its way; its body follows through the exchange."""
+        tool = self._tools.find(call.tool) if call.tool else None
+        if tool is not None and tool.checks_output:
+            sink = OutputCheck(tool, sink)
+        exchange = Exchange(
+            call,
+            sink,
+            self,
+            max_response_bytes=self._policy.max_response_mb * _MEBIBYTE,
+            repeat=tool.repeat if tool is not None else "unsafe",
+        )
+        if self.state is not SandboxState.READY:
+            exchange.fail(self._not_running())
+        elif call.tool and tool is None:
+            exchange.fail(self._tools.unknown(call.tool))
+        else:
+            exchange.arm(self._wheel.after)
+            self._calls.enter(exchange)
+        return exchange
+
+    def check_input(self, tool_name: str, body: bytes) -> CallFailure | None:
+        """What is wrong with a tool's input; None for no tool, or an unknown one."""
+        tool = self._tools.find(tool_name)
+        return tool.check_input(body) if tool is not None else None
+
+    def deadline_seconds(self, wished: float | None) -> float:
+        """The caller's wish, capped by `max_execution_time_sec`."""
+        most = float(self._limits.max_execution_time_sec)
+        return most if wished is None else max(0.001, min(wished, most))
+
+    async def invoke(self, call: Call, body: bytes) -> Reply | CallFailure:
+        """A call with its body at hand and its answer collected."""
+        failure = self.check_input(call.tool, body) if call.tool else None
+        if failure is not None:
+            return failure
+        sink = CollectingSink()
+        exchange = self.dispatch(call, sink)
+        exchange.send(body)
+        exchange.finish()
+        return await sink.result(exchange)
+
+    async def control(
+        self, method: str, path: str, body: bytes, *, deadline_seconds: float
+    ) -> Reply | CallFailure:
+        """A request of the orchestrator's own: initialize, status, cleanup."""
+        sink = CollectingSink()
+        call = Call(
+            request_id=f"{self.sandbox_id}-{path.rpartition('/')[2]}",
+            deadline_seconds=deadline_seconds,
+            method=method,
+            path=path,
+            content_length=len(body),
+            caller="orchestrator",
+        )
+        exchange = Exchange(
+            call, sink, _Control(self._control), max_response_bytes=_MEBIBYTE, repeat="safe"
+        )
+        exchange.arm(self._wheel.after)
+        exchange.send(body)
+        exchange.finish()
+        self._control.enter(exchange)
+        return await sink.result(exchange)
+
+    # -- Line: what exchanges say ---------------------------------------------------------------
+
+    def left(self, exchange: Exchange) -> None:
+        self._calls.left(exchange)
+
+    def overran(self, exchange: Exchange) -> None:
+        """A stuck plugin does not dial again; a well-made one does within a second."""
+        self._wheel.after(REDIAL_SECONDS, self._check_redial)
+
+    # -- Switchboard: what connections say ------------------------------------------------------
+
+    def opened(self, connection: PluginConnection) -> bool:
+        if self._dials == 0:
+            self._wheel.after(FLOOD_SECONDS, self._forget_dials)
+        self._dials += 1
+        if self._dials > FLOOD_DIALS:
+            self._stuck(f"it dialled more than {FLOOD_DIALS} times within {FLOOD_SECONDS:g} s")
+        closed = self.state in {SandboxState.CLOSED, SandboxState.STUCK}
+        if closed or len(self._handshakes) >= self._half_open():
+            return False
+        self._handshakes[connection] = self._wheel.after(HANDSHAKE_SECONDS, connection.close)
+        return True
+
+    def dialled(self, connection: PluginConnection, lane_name: str) -> int:
+        self._forget_handshake(connection)
+        lane = self._lanes.get(lane_name)
+        if lane is None:
+            return 400
+        if lane is not self._control and not self._control.connected:
+            return 503
+        if lane.full:
+            return 409
+        lane.join(connection)
+        return 101
+
+    def idle(self, connection: PluginConnection) -> None:
+        self._lanes[connection.lane].idle(connection)
+        if not self._connected.is_set() and all(lane.full for lane in self._lanes.values()):
+            self._connected.set()
+            self._on_change(self)
+
+    def closed(self, connection: PluginConnection) -> None:
+        self._forget_handshake(connection)
+        lane = self._lanes.get(connection.lane)
+        if lane is None:
+            return
+        lane.leave(connection)
+        self._connected.clear()
+        if lane is self._control and self.state is not SandboxState.CLOSED:
+            self._wheel.after(CONTROL_SECONDS, self._check_control)
+            self._on_change(self)
+
+    # -------------------------------------------------------------------------------------------
+
+    def _forget_dials(self) -> None:
+        self._dials = 0
+
+    def _half_open(self) -> int:
+        return HALF_OPEN + sum(lane.size for lane in self._lanes.values())
+
+    def _forget_handshake(self, connection: PluginConnection) -> None:
+        deadline = self._handshakes.pop(connection, None)
+        if deadline is not None:
+            deadline.cancel()
+
+    def _all_connections(self) -> list[PluginConnection]:
+        return [connection for lane in self._lanes.values() for connection in lane.connections]
+
+    def _check_redial(self) -> None:
+        if not self._calls.full:
+            self._stuck("a call went on past its deadline")
+
+    def _check_control(self) -> None:
+        if not self._control.full:
+            self._stuck("its control connection was lost")
+
+    def _stuck(self, trouble: str) -> None:
+        if self.state in {SandboxState.READY, SandboxState.STARTING, SandboxState.DRAINING}:
+            self.state = SandboxState.STUCK
+            self.trouble = trouble
+            self._end_calls()
+            self._on_change(self)
+
+    def _end_calls(self) -> None:
+        self._calls.fail_all(FailureCode.PLUGIN_RESTARTED, "the plugin was stopped or replaced")
+        for lane in (self._control, self._events):
+            lane.fail_all(FailureCode.PLUGIN_RESTARTED, "the plugin was stopped or replaced")
+
+    def _not_running(self) -> CallFailure:
+        return CallFailure(
+            code=FailureCode.PLUGIN_NOT_RUNNING,
+            detail=f"{self.info.plugin_id} is {self.state}",
+            repeat="safe",
+        )
+
+
+class _Control:
+    """The line of the orchestrator's own requests: a missed deadline is the caller's to judge."""
+
+    def __init__(self, lane: CallLane) -> None:
+        self._lane = lane
+
+    def left(self, exchange: Exchange) -> None:
+        self._lane.left(exchange)
+
+    def overran(self, exchange: Exchange) -> None: ...

@@ -1,0 +1,291 @@
+"""PluginConnection: one connection that a plugin dialled; the host is the client on it.
+
+Reverse HTTP/1.1 (docs/plugin-contract.md): the plugin sends an upgrade request, then answers ours,
+one at a time. Everything that it sends is bounded and distrusted: whatever is not one well-framed
+answer to the running request costs the plugin this connection, and nobody else anything.
+"""
+
+import asyncio
+from enum import Enum
+from typing import Final, Protocol, cast
+
+import httptools
+
+from orchestrator.sandbox.call import CallFailure, FailureCode
+
+MAX_HEAD_BYTES: Final = 32_768
+MAX_HEADERS: Final = 100
+_ACCEPTED: Final = (
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: PTTH/1.0\r\n\r\n"
+)
+_REASONS: Final = {400: b"Bad Request", 409: b"Conflict", 503: b"Service Unavailable"}
+
+
+class ReplyListener(Protocol):
+    """Who made the running request."""
+
+    def on_reply_head(self, status: int, content_type: str, content_length: int | None) -> None: ...
+
+    def on_reply_body(self, chunk: bytes) -> None: ...
+
+    def on_reply_end(self) -> None: ...
+
+    def on_reply_failure(self, failure: CallFailure) -> None: ...
+
+    def on_request_flow(self, *, paused: bool) -> None: ...
+
+
+class Switchboard(Protocol):
+    """Who owns a sandbox's connections."""
+
+    def opened(self, connection: "PluginConnection") -> bool:
+        """A connection before its handshake; False refuses it."""
+
+    def dialled(self, connection: "PluginConnection", lane: str) -> int:
+        """The lane it asks for: 101 takes it, anything else is the refusal's status."""
+
+    def idle(self, connection: "PluginConnection") -> None:
+        """It can take a request: just dialled, or the last answer is complete."""
+
+    def closed(self, connection: "PluginConnection") -> None: ...
+
+
+class _State(Enum):
+    HANDSHAKE = 0
+    IDLE = 1
+    BUSY = 2
+    CLOSED = 3
+
+
+class PluginConnection(asyncio.Protocol):
+    """See the module. The parser calls the on_… methods."""
+
+    __slots__ = (
+        "_board",
+        "_body_bytes",
+        "_content_length",
+        "_content_type",
+        "_framed",
+        "_head_bytes",
+        "_headers",
+        "_in_head",
+        "_listener",
+        "_max_body_bytes",
+        "_parser",
+        "_reply_done",
+        "_request_sent",
+        "_state",
+        "_transport",
+        "lane",
+    )
+
+    def __init__(self, board: Switchboard) -> None:
+        self._board = board
+        self._state = _State.HANDSHAKE
+        self._listener: ReplyListener | None = None
+        self._transport: asyncio.Transport | None = None
+        self._parser: httptools.HttpRequestParser | httptools.HttpResponseParser
+        self._parser = httptools.HttpRequestParser(self)
+        self._reset_head()
+        self._body_bytes = self._max_body_bytes = 0
+        self._request_sent = self._reply_done = False
+        self.lane = ""
+
+    # -- what the host does ---------------------------------------------------------------------
+
+    def begin(self, head: bytes, listener: ReplyListener, *, max_body_bytes: int) -> None:
+        """Send a request's head. The connection must be idle."""
+        self._state = _State.BUSY
+        self._listener = listener
+        self._max_body_bytes = max_body_bytes
+        self._body_bytes = 0
+        self._request_sent = self._reply_done = False
+        self._reset_head()
+        self.send(head)
+
+    def send(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def request_sent(self) -> None:
+        """The request's body is complete."""
+        self._request_sent = True
+        if self._reply_done:
+            self._finish()
+
+    def pause_reply(self, *, paused: bool) -> None:
+        """Hold the plugin back while the caller is slow to read."""
+        if self._transport is not None and not self._transport.is_closing():
+            (self._transport.pause_reading if paused else self._transport.resume_reading)()
+
+    def close(self) -> None:
+        """End it now; a running request's listener hears nothing more."""
+        self._listener = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    # -- asyncio --------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        if not self._board.opened(self):
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._state = _State.CLOSED
+        self._transport = None
+        self._fail(FailureCode.PLUGIN_DISCONNECTED, "the plugin ended the connection")
+        self._board.closed(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._state is _State.BUSY:
+            self._feed(data)
+        elif self._state is _State.HANDSHAKE:
+            self._shake_hands(data)
+        elif self._state is _State.IDLE:
+            self.close()  # nobody asked
+
+    def pause_writing(self) -> None:
+        if self._listener is not None:
+            self._listener.on_request_flow(paused=True)
+
+    def resume_writing(self) -> None:
+        if self._listener is not None:
+            self._listener.on_request_flow(paused=False)
+
+    # -- handshake ------------------------------------------------------------------------------
+
+    def _shake_hands(self, data: bytes) -> None:
+        self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            extra = upgrade.args[0] < len(data) if upgrade.args else False
+            self._refuse(400) if extra else self._take_lane()
+        except httptools.HttpParserError:
+            self._refuse(400)
+        else:
+            if not self._in_head or self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse(400)  # a whole request that is no upgrade, or one that never ends
+
+    def _take_lane(self) -> None:
+        parser = cast("httptools.HttpRequestParser", self._parser)
+        upgrade = self._headers.get(b"upgrade", b"")
+        if (parser.get_method(), upgrade.lower()) != (b"GET", b"ptth/1.0"):
+            self._refuse(400)
+            return
+        self.lane = self._headers.get(b"x-lane", b"").decode("latin-1")
+        status = self._board.dialled(self, self.lane)
+        if status != 101:  # noqa: PLR2004 - Switching Protocols
+            self.lane = ""
+            self._refuse(status)
+            return
+        self._parser = httptools.HttpResponseParser(self)
+        self._reset_head()
+        self._state = _State.IDLE
+        self.send(_ACCEPTED)
+        self._board.idle(self)
+
+    def _refuse(self, status: int) -> None:
+        self._state = _State.CLOSED
+        if self._transport is not None:
+            reason = _REASONS.get(status, b"Refused")
+            self._transport.write(
+                b"HTTP/1.1 %d %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                % (status, reason)
+            )
+            self._transport.close()
+
+    # -- answers --------------------------------------------------------------------------------
+
+    def _feed(self, data: bytes) -> None:
+        if self._reply_done:
+            self._bad("sent more after its answer was complete")
+            return
+        if self._in_head:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._bad(f"sent what is not HTTP/1.1: {error}")
+            return
+        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
+            self._bad(f"sent an answer's head of more than {MAX_HEAD_BYTES} bytes")
+
+    def on_url(self, url: bytes) -> None:
+        """Of the handshake; the lane is what counts."""
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.lower()] = value
+        if len(self._headers) > MAX_HEADERS:
+            self._bad(f"sent more than {MAX_HEADERS} headers")
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        if self._state is not _State.BUSY or self._listener is None:
+            return
+        status = cast("httptools.HttpResponseParser", self._parser).get_status_code()
+        length = self._headers.get(b"content-length")
+        chunked = self._headers.get(b"transfer-encoding", b"").lower() == b"chunked"
+        if not 200 <= status <= 599:  # noqa: PLR2004 - final statuses of HTTP
+            self._bad(f"answered with status {status}")
+        elif (length is None) == (not chunked) and status not in {204, 304}:
+            self._bad("framed its answer by neither Content-Length nor chunked, or by both")
+        elif length is not None and int(length) > self._max_body_bytes:
+            self._too_large()
+        else:
+            content_type = self._headers.get(b"content-type", b"application/json")
+            self._listener.on_reply_head(
+                status, content_type.decode("latin-1"), int(length) if length is not None else None
+            )
+
+    def on_body(self, body: bytes) -> None:
+        if self._listener is None:
+            return
+        self._body_bytes += len(body)
+        if self._body_bytes > self._max_body_bytes:
+            self._too_large()
+        else:
+            self._listener.on_reply_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._state is not _State.BUSY:
+            return
+        self._reply_done = True
+        if self._request_sent:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Both ways are done: the connection is free for the next request, or closes."""
+        listener, self._listener = self._listener, None
+        keep = cast("httptools.HttpResponseParser", self._parser).should_keep_alive()
+        if keep:
+            self._state = _State.IDLE
+            self._board.idle(self)
+        elif self._transport is not None:
+            self._state = _State.CLOSED
+            self._transport.close()
+        if listener is not None:
+            listener.on_reply_end()
+
+    def _bad(self, what: str) -> None:
+        self._fail(FailureCode.BAD_RESPONSE, f"the plugin {what}")
+        self.close()
+
+    def _too_large(self) -> None:
+        self._fail(
+            FailureCode.RESPONSE_TOO_LARGE,
+            f"the plugin's answer is larger than {self._max_body_bytes} bytes "
+            "(policy.calls.max_response_mb)",
+        )
+        self.close()
+
+    def _fail(self, code: FailureCode, detail: str) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.on_reply_failure(CallFailure(code=code, detail=detail))
+
+    def _reset_head(self) -> None:
+        self._headers: dict[bytes, bytes] = {}
+        self._head_bytes = 0
+        self._in_head = True
