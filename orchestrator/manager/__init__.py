@@ -1,0 +1,1 @@
+"""PluginManager: desired against observed, one plan, one loop that carries it out."""
