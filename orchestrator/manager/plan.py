@@ -41,6 +41,8 @@ class Want:
     cpu_percent: int
     dependencies: tuple[str, ...] = ()
     running: bool = True
+    image_ready: bool = True
+    """Whether the engine holds its image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,13 @@ class Sighting:
     container: ContainerState
     health: Health = Health.UNKNOWN
     trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepare:
+    """Build or find the image; what runs meanwhile goes on running."""
+
+    plugin_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +111,7 @@ class SetCpu:
     cpu_percent: int
 
 
-Action = Start | Launch | Adopt | Kill | Remove | SetCpu
+Action = Prepare | Start | Launch | Adopt | Kill | Remove | SetCpu
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +123,7 @@ class Plan:
     """When to look again though nothing happened: the next start that back-off allows."""
 
 
-def plan(  # noqa: C901 - one pass, read top to bottom
+def plan(
     wants: Mapping[str, Want],
     seen: Mapping[str, Sequence[Sighting]],
     histories: Mapping[str, History],
@@ -135,7 +144,7 @@ def plan(  # noqa: C901 - one pass, read top to bottom
         if not wants[plugin_id].running or plugin_id in busy:
             continue
         step = _step(wants[plugin_id], seen.get(plugin_id, ()), wants, seen)
-        if isinstance(step, Start | Launch):
+        if isinstance(step, Prepare | Start | Launch):
             due = next_start(histories.get(plugin_id, History()), now=now)
             if due is None:
                 step = GAVE_UP
@@ -177,7 +186,7 @@ def is_ready(want: Want, sightings: Sequence[Sighting]) -> bool:
     )
 
 
-def _step(
+def _step(  # noqa: PLR0911 - one row of a decision table each
     want: Want,
     sightings: Sequence[Sighting],
     wants: Mapping[str, Want],
@@ -186,12 +195,19 @@ def _step(
     """The one next step for a wanted plugin, or why it waits, or None when all is well."""
     for sighting in sightings:
         container = sighting.container
-        usable = container.phase not in {ContainerPhase.GONE, ContainerPhase.PAUSED}
-        if container.label(LABEL_DIGEST) != want.digest or not usable:
-            why = "changed" if usable else f"found {container.phase}"
+        if container.phase in {ContainerPhase.GONE, ContainerPhase.PAUSED}:
+            why = f"found {container.phase}"
             return Remove(plugin_id=want.plugin_id, container_id=container.container_id, why=why)
+        if container.label(LABEL_DIGEST) != want.digest:
+            if not want.image_ready:
+                return Prepare(plugin_id=want.plugin_id)
+            return Remove(
+                plugin_id=want.plugin_id, container_id=container.container_id, why="changed"
+            )
     if sightings and sightings[0].container.phase is ContainerPhase.RUNNING:
         return _tend(want, sightings[0])
+    if not want.image_ready:
+        return Prepare(plugin_id=want.plugin_id)
     absent = [
         name
         for name in want.dependencies
@@ -199,9 +215,11 @@ def _step(
     ]
     if absent:
         return f"waiting for {', '.join(absent)}"
-    if not sightings:
-        return Start(plugin_id=want.plugin_id)
-    return Launch(plugin_id=want.plugin_id, container_id=sightings[0].container.container_id)
+    return (
+        Launch(plugin_id=want.plugin_id, container_id=sightings[0].container.container_id)
+        if sightings
+        else Start(plugin_id=want.plugin_id)
+    )
 
 
 def _tend(want: Want, sighting: Sighting) -> Action | None:

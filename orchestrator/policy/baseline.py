@@ -53,16 +53,8 @@ SECRETS_TARGET = "/run/secrets"
 TMP_INODES_PER_MB = 256
 """Enough for files of 4 KiB; without a bound, empty files would eat kernel memory."""
 
-FORBIDDEN_SHARES = (
-    "/",
-    "/boot",
-    "/dev",
-    "/etc",
-    "/proc",
-    "/root",
-    "/run",
-    "/sys",
-    "/var/lib/docker",
-    "/var/run",
-)
-"""Never shared, nor anything that holds one of them: sockets, secrets, the engine's own files."""
+FORBIDDEN_SHARES = ("/", "/etc", "/home", "/root", "/usr", "/var")
+"""Folders that are never shared, nor anything that holds one of them."""
+
+FORBIDDEN_TREES = ("/boot", "/dev", "/proc", "/run", "/sys", "/var/lib/docker", "/var/run")
+"""Nothing inside these is shared either: sockets, devices, secrets, the engine's own files."""

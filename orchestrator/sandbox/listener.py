@@ -40,11 +40,18 @@ def bind_unix(path: Path, *, mode: int) -> socket.socket:
     return listener
 
 
-def _make_socket(folder: Path) -> socket.socket:
+def make_folder(folder: Path) -> None:
+    """The folder that is mounted into the container.
+
+    The container's user must pass it and write to the socket in it; the instance's home above is
+    0700, so that nobody else on the host gets this far.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    # The container's user must pass the folder and write to the socket; the instance's home
-    # above them is 0700, so that nobody else on the host gets this far.
     folder.chmod(0o755)
+
+
+def _make_socket(folder: Path) -> socket.socket:
+    make_folder(folder)
     return bind_unix(folder / PLUGIN_SOCKET, mode=0o666)
 
 

@@ -73,7 +73,7 @@ class PluginSandbox:
         self._handshakes: dict[PluginConnection, Deadline] = {}
         self._dials = 0
         self._listener: SandboxListener | None = None
-        self._connected = asyncio.Event()
+        self._settled = asyncio.Event()
 
     # -- life -----------------------------------------------------------------------------------
 
@@ -81,13 +81,31 @@ class PluginSandbox:
         """Open the socket that the plugin dials. Before the container starts."""
         self._listener = await SandboxListener.open(folder, lambda: PluginConnection(self))
 
-    async def connected(self) -> None:
-        """Wait until the plugin is on all its lanes. The caller brings the deadline."""
-        await self._connected.wait()
+    async def connected(self) -> bool:
+        """Wait until the plugin is on all its lanes, or (False) ended or got stuck first.
+
+        The caller brings the deadline.
+        """
+        await self._settled.wait()
+        return self.is_connected
+
+    def give_up(self, trouble: str) -> None:
+        """Whoever watches it found it stuck."""
+        self._stuck(trouble)
+
+    def died(self) -> None:
+        """The container has ended: nothing will dial any more."""
+        self._stuck("the plugin's process ended")
 
     @property
     def is_connected(self) -> bool:
-        return self._connected.is_set()
+        return self._complete() and self.state is not SandboxState.STUCK
+
+    def lanes_in_words(self) -> str:
+        """How many connections each lane has, of how many."""
+        return ", ".join(
+            f"{name} {lane.connected}/{lane.size}" for name, lane in self._lanes.items()
+        )
 
     @property
     def in_flight(self) -> int:
@@ -220,8 +238,8 @@ class PluginSandbox:
 
     def idle(self, connection: PluginConnection) -> None:
         self._lanes[connection.lane].idle(connection)
-        if not self._connected.is_set() and all(lane.full for lane in self._lanes.values()):
-            self._connected.set()
+        if not self._settled.is_set() and self._complete():
+            self._settled.set()
             self._on_change(self)
 
     def closed(self, connection: PluginConnection) -> None:
@@ -230,7 +248,8 @@ class PluginSandbox:
         if lane is None:
             return
         lane.leave(connection)
-        self._connected.clear()
+        if self.state is SandboxState.STARTING:
+            self._settled.clear()
         if lane is self._control and self.state is not SandboxState.CLOSED:
             self._wheel.after(CONTROL_SECONDS, self._check_control)
             self._on_change(self)
@@ -239,6 +258,9 @@ class PluginSandbox:
 
     def _forget_dials(self) -> None:
         self._dials = 0
+
+    def _complete(self) -> bool:
+        return all(lane.full for lane in self._lanes.values())
 
     def _half_open(self) -> int:
         return HALF_OPEN + sum(lane.size for lane in self._lanes.values())
@@ -264,6 +286,7 @@ class PluginSandbox:
             self.state = SandboxState.STUCK
             self.trouble = trouble
             self._end_calls()
+            self._settled.set()
             self._on_change(self)
 
     def _end_calls(self) -> None:

@@ -1,0 +1,105 @@
+"""Deployment: one plugin as decided, ready to be made; and how it is remembered.
+
+What is stored is the input of the decision, not its result: the result follows from it, and a
+policy that changed is weighed again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import JsonValue, TypeAdapter
+
+from orchestrator.manager.plan import Want
+from orchestrator.model.info import PluginInfo
+from orchestrator.model.manifest import PluginManifest, WantedState
+from orchestrator.model.policy import SecurityPolicy
+from orchestrator.model.versions import parse_dependency
+from orchestrator.policy.compile import Compiled, Site, compile_spec
+from orchestrator.policy.decide import decide
+from orchestrator.policy.grant import Grant
+from orchestrator.store.base import Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What a deployment was decided from."""
+
+    info: PluginInfo
+    manifest: PluginManifest
+    config: Mapping[str, JsonValue]
+    image: str
+    """A content-addressed tag for what is built here, a `sha256:` id for what is not."""
+    build_folder: str
+    """The plugin's folder; empty for an image from elsewhere."""
+    origin: str
+    """The manifest's file."""
+    shares: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """Inputs, and what policy made of them."""
+
+    inputs: Inputs
+    grant: Grant
+    compiled: Compiled
+
+    @property
+    def plugin_id(self) -> str:
+        return self.inputs.info.plugin_id
+
+    @property
+    def dependencies(self) -> tuple[str, ...]:
+        """Ids of the plugins it needs."""
+        return tuple(parse_dependency(text)[0] for text in self.inputs.info.dependencies)
+
+    @property
+    def running(self) -> bool:
+        return self.inputs.manifest.spec.state is WantedState.RUNNING
+
+    def want(self, *, image_ready: bool) -> Want:
+        """The deployment as `plan` sees it."""
+        return Want(
+            plugin_id=self.plugin_id,
+            digest=self.compiled.digest,
+            cpu_percent=self.compiled.spec.cpu_percent,
+            dependencies=self.dependencies,
+            running=self.running,
+            image_ready=image_ready,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where deployments are compiled for: the same for all of an instance."""
+
+    instance: str
+    sockets_root: str
+    seccomp_profile: str
+
+
+def weigh(inputs: Inputs, policy: SecurityPolicy, place: Place) -> Deployment:
+    """Decide and compile. Raises PermissionRefused, PermissionNotSupportedYet."""
+    grant = decide(inputs.info, inputs.manifest, policy, config=inputs.config)
+    site = Site(
+        instance=place.instance,
+        sockets_root=place.sockets_root,
+        shares=inputs.shares,
+        seccomp_profile=place.seccomp_profile,
+    )
+    compiled = compile_spec(grant, policy, site, image=inputs.image)
+    return Deployment(inputs=inputs, grant=grant, compiled=compiled)
+
+
+_INPUTS = TypeAdapter(Inputs)
+
+
+def to_record(inputs: Inputs) -> Record:
+    """As stored; `from_record` is its inverse."""
+    record: Record = _INPUTS.dump_python(inputs, mode="json", by_alias=True)
+    return record
+
+
+def from_record(record: Record) -> Inputs:
+    """Raises pydantic's ValidationError for a record of another shape."""
+    return _INPUTS.validate_python(dict(record), strict=False)

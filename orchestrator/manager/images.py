@@ -1,0 +1,52 @@
+"""ImageBuilder: a plugin's image, there when its container is to be made; the base image first."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestrator.engine.base import ImageNotFound, ImageStore
+from orchestrator.engine.base_image import ensure_base
+from orchestrator.engine.build import ensure_image, plan_image
+from orchestrator.manager.deployment import Deployment
+from orchestrator.model.policy import BuildPolicy
+
+
+class ImageBuilder:
+    """Builds at most `policy.parallel` images at a time, and the base image once."""
+
+    def __init__(self, *, images: ImageStore, cache: Path, policy: BuildPolicy) -> None:
+        self._images = images
+        self._cache = cache
+        self._policy = policy
+        self._base = asyncio.Lock()
+        self._places = asyncio.Semaphore(policy.parallel)
+
+    async def ensure(self, deployment: Deployment, progress: Callable[[str], None]) -> None:
+        """Raises BuildFailed and its kin, or ImageNotFound where nothing can be built."""
+        inputs = deployment.inputs
+        if await self._images.find(inputs.image) is not None:
+            return
+        if not inputs.build_folder:
+            raise ImageNotFound(
+                f"{inputs.origin}: spec.source.image: the engine no longer holds {inputs.image}; "
+                "run `orchestrator up` again to pull it"
+            )
+        folder = Path(inputs.build_folder)
+        progress("waiting for the base image")
+        async with self._base:
+            base = await ensure_base(self._images, cache=self._cache, progress=progress)
+        plan = await asyncio.to_thread(plan_image, folder, deployment.plugin_id, base)
+        if plan.tag != inputs.image:
+            raise ImageNotFound(
+                f"{folder}: found other content than when `orchestrator up` read it "
+                f"({plan.tag}, not {inputs.image}); run `orchestrator up` again"
+            )
+        progress("waiting for a place to build")
+        async with self._places:
+            await ensure_image(
+                plan,
+                images=self._images,
+                policy=self._policy,
+                cache=self._cache,
+                progress=progress,
+            )

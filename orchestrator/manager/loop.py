@@ -1,0 +1,183 @@
+"""ReconcileLoop: look, plan, act; again whenever something happened, and from time to time."""
+
+import asyncio
+from typing import Final
+
+from orchestrator.clock import Clock
+from orchestrator.engine.base import Engine, EngineUnavailable
+from orchestrator.errors import OrchestratorError
+from orchestrator.events.bus import PluginEventBus
+from orchestrator.manager.bring_up import StartFailed
+from orchestrator.manager.fleet import Fleet
+from orchestrator.manager.observe import Observer
+from orchestrator.manager.plan import (
+    Action,
+    Adopt,
+    Kill,
+    Launch,
+    Prepare,
+    Remove,
+    SetCpu,
+    Start,
+    plan,
+)
+from orchestrator.manager.restart import note_failure
+from orchestrator.manager.steps import Steps
+from orchestrator.model.events import EventName
+from orchestrator.model.policy import SecurityPolicy
+
+FULL_LOOK_SECONDS: Final = 15.0
+"""How often everything is listed anew, though no event said so."""
+ENGINE_RETRY_SECONDS: Final = 1.0
+IN_WORDS: Final[dict[type, str]] = {
+    Prepare: "preparing its image",
+    Start: "starting",
+    Launch: "starting",
+    Adopt: "adopting",
+    Kill: "stopping",
+    Remove: "stopping",
+    SetCpu: "repairing its CPU limit",
+}
+
+
+class ReconcileLoop:
+    """One pass at a time; steps of different plugins run side by side."""
+
+    def __init__(
+        self,
+        *,
+        fleet: Fleet,
+        engine: Engine,
+        observer: Observer,
+        steps: Steps,
+        bus: PluginEventBus,
+        clock: Clock,
+    ) -> None:
+        self.policy = SecurityPolicy()
+        self._fleet = fleet
+        self._engine = engine
+        self._observer = observer
+        self._steps = steps
+        self._bus = bus
+        self._clock = clock
+        self._woken = asyncio.Event()
+        self._passed = asyncio.Condition()
+        self._engine_lost = ""
+
+    @property
+    def engine_lost(self) -> str:
+        """Why the engine cannot be reached; empty while it can."""
+        return self._engine_lost
+
+    def wake(self) -> None:
+        """Something changed: pass again."""
+        self._woken.set()
+
+    async def passed(self) -> None:
+        """Wait for the end of the next pass."""
+        async with self._passed:
+            await self._passed.wait()
+
+    async def run(self) -> None:
+        """For ever, until cancelled. Steps under way are cut off then, and planned anew later."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._hear())
+            while True:
+                wake_at = await self._pass(group)
+                async with self._passed:
+                    self._passed.notify_all()
+                await self._sleep(wake_at)
+
+    async def _pass(self, group: asyncio.TaskGroup) -> float | None:
+        self._woken.clear()
+        now = self._clock.now()
+        try:
+            await self._observer.look(now)
+        except EngineUnavailable as error:
+            self._lose_engine(error)
+            self._observer.doubt_all()
+            return now + ENGINE_RETRY_SECONDS
+        self._find_engine()
+        if not self._fleet.told:
+            return None
+        result = plan(
+            self._fleet.wants(),
+            self._fleet.seen(),
+            self._fleet.histories,
+            busy=self._fleet.busy.keys() | self._fleet.unread,
+            now=now,
+        )
+        self._fleet.waiting = dict(result.waiting)
+        for action in result.actions:
+            if action.plugin_id not in self._fleet.busy:
+                self._fleet.busy[action.plugin_id] = IN_WORDS[type(action)]
+                group.create_task(self._perform(action))
+        return result.wake_at
+
+    async def _perform(self, action: Action) -> None:
+        try:
+            await self._steps.perform(action, self.policy)
+        except EngineUnavailable:
+            self._observer.doubt_all()
+        except OrchestratorError as error:
+            self._note_failed(action, error)
+        finally:
+            self._fleet.busy.pop(action.plugin_id, None)
+            if isinstance(action, Start):
+                self._observer.doubt_all()
+            elif not isinstance(action, Prepare):
+                self._observer.doubt(action.container_id)
+            self.wake()
+
+    def _note_failed(self, action: Action, error: OrchestratorError) -> None:
+        reason = error.reason if isinstance(error, StartFailed) else error.code
+        data = {"reason": reason, "detail": str(error)}
+        self._bus.publish(EventName.PLUGIN_START_FAILED, action.plugin_id, data)
+        if isinstance(error, StartFailed):
+            return  # its container was killed, and that end is what counts
+        history = self._fleet.history(action.plugin_id)
+        self._fleet.remember(
+            action.plugin_id,
+            note_failure(history, reason, detail=str(error), at=self._clock.now()),
+        )
+        self._fleet.images.discard(self._image(action.plugin_id))
+
+    def _image(self, plugin_id: str) -> str:
+        deployment = self._fleet.deployments.get(plugin_id)
+        return deployment.inputs.image if deployment is not None else ""
+
+    async def _sleep(self, wake_at: float | None) -> None:
+        seconds = FULL_LOOK_SECONDS
+        if wake_at is not None:
+            seconds = min(seconds, max(0.0, wake_at - self._clock.now()))
+        try:
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            if seconds == FULL_LOOK_SECONDS:
+                self._observer.doubt_all()
+
+    async def _hear(self) -> None:
+        """Follow the engine's events; after a gap, look at everything."""
+        since = self._clock.now()
+        while True:
+            try:
+                async for event in self._engine.events(self._observer.labels, since=since):
+                    since = event.at
+                    self._observer.hear(event)
+                    self.wake()
+            except EngineUnavailable:
+                pass
+            self._observer.doubt_all()
+            self.wake()
+            await asyncio.sleep(ENGINE_RETRY_SECONDS)
+
+    def _lose_engine(self, error: EngineUnavailable) -> None:
+        if not self._engine_lost:
+            self._bus.publish(EventName.ENGINE_LOST, data={"detail": str(error)})
+        self._engine_lost = str(error)
+
+    def _find_engine(self) -> None:
+        if self._engine_lost:
+            self._engine_lost = ""
+            self._bus.publish(EventName.ENGINE_FOUND)

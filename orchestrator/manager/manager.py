@@ -1,0 +1,191 @@
+"""PluginManager: what commands say to the fleet. It writes what is desired; the loop acts."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from pydantic import JsonValue, ValidationError
+
+from orchestrator.clock import Clock
+from orchestrator.engine.base import Engine, VolumeStore
+from orchestrator.errors import Kind, OrchestratorError
+from orchestrator.events.bus import PluginEventBus
+from orchestrator.manager.deployment import Deployment, Place, from_record, to_record, weigh
+from orchestrator.manager.desired import merge
+from orchestrator.manager.fleet import Fleet
+from orchestrator.manager.loop import ReconcileLoop
+from orchestrator.manager.resolve import Resolver, check_dependencies, raise_all
+from orchestrator.manager.restart import next_start
+from orchestrator.manager.sweep import sweep
+from orchestrator.model.events import EventName
+from orchestrator.model.load import load_instance_config, load_manifests
+from orchestrator.model.policy import SecurityPolicy
+from orchestrator.store.base import Record, RecordStore
+
+DESIRED: Final = "desired"
+INSTANCE: Final = "instance"
+DOWN_SECONDS: Final = 120.0
+"""Longest orderly stop of everything; what is left after it is removed by force."""
+
+
+class PluginNotFound(OrchestratorError):
+    """No such plugin in this instance."""
+
+    kind, code = Kind.NOT_FOUND, "plugin_not_found"
+
+
+class PluginManager:
+    """One per daemon. `apply` and `down` come one at a time."""
+
+    def __init__(
+        self,
+        *,
+        fleet: Fleet,
+        loop: ReconcileLoop,
+        resolver: Resolver,
+        engine: Engine,
+        volumes: VolumeStore,
+        bus: PluginEventBus,
+        place: Place,
+        clock: Clock,
+    ) -> None:
+        self.fleet = fleet
+        self.loop = loop
+        self._resolver = resolver
+        self._engine = engine
+        self._volumes = volumes
+        self._bus = bus
+        self._place = place
+        self._clock = clock
+        self._one = asyncio.Lock()
+
+    @property
+    def policy(self) -> SecurityPolicy:
+        return self.loop.policy
+
+    def restore(self) -> None:
+        """Take up what an earlier daemon was told."""
+        store = self.fleet.store
+        self.fleet.restore()
+        self.loop.policy = stored_policy(store)
+        self.fleet.deployments = stored_deployments(store, self.loop.policy, self._place)
+        self.fleet.told = bool(store.load(INSTANCE))
+        self.fleet.unread = store.load(DESIRED).keys() - self.fleet.deployments.keys()
+
+    async def apply(self, paths: Sequence[Path], config: Path | None) -> list[str]:
+        """Make what `paths` hold wanted; the names of the plugins they hold.
+
+        All is checked before anything changes. Raises InvalidFile, PermissionRefused,
+        DependenciesUnresolved and their kin.
+        """
+        async with self._one:
+            policy = load_instance_config(config).policy if config is not None else SecurityPolicy()
+            new = await self._resolver.resolve(load_manifests(paths), policy)
+            current = self._reweighed(policy)
+            wanted = merge(current, new, paths)
+            check_dependencies(wanted.values())
+            self._commit(wanted, policy, named={deployment.plugin_id for deployment in new})
+            return [deployment.plugin_id for deployment in new]
+
+    async def down(self, *, with_volumes: bool) -> tuple[int, int]:
+        """Stop everything in order, then take away what is left; (containers, volumes) swept."""
+        async with self._one:
+            self._commit({}, self.policy, named=set())
+            try:
+                async with asyncio.timeout(DOWN_SECONDS):
+                    while self.fleet.containers or self.fleet.busy:
+                        await self.loop.passed()
+            except TimeoutError:
+                pass  # the sweep takes what would not go
+            return await sweep(
+                engine=self._engine,
+                volumes=self._volumes,
+                instance=self._place.instance,
+                sockets_root=Path(self._place.sockets_root),
+                with_volumes=with_volumes,
+            )
+
+    def deployment(self, plugin_id: str) -> Deployment:
+        """Raises PluginNotFound."""
+        deployment = self.fleet.deployments.get(plugin_id)
+        if deployment is None:
+            known = ", ".join(self.fleet.deployments) or "none"
+            raise PluginNotFound(
+                f"found {plugin_id!r}, expected a plugin of this instance: {known}"
+            )
+        return deployment
+
+    def container_id(self, plugin_id: str) -> str:
+        """The plugin's container, running or not. Raises PluginNotFound."""
+        deployment = self.deployment(plugin_id)
+        for container in self.fleet.containers.values():
+            if container.name == deployment.compiled.container_name:
+                return container.container_id
+        raise PluginNotFound(f"{plugin_id} has no container now")
+
+    # -------------------------------------------------------------------------------------------
+
+    def _reweighed(self, policy: SecurityPolicy) -> dict[str, Deployment]:
+        """What is wanted already, under the policy as it is now."""
+        weighed: dict[str, Deployment] = {}
+        errors: list[OrchestratorError] = []
+        for name, deployment in self.fleet.deployments.items():
+            try:
+                weighed[name] = weigh(deployment.inputs, policy, self._place)
+            except OrchestratorError as error:
+                errors.append(error)
+        raise_all(errors)
+        return weighed
+
+    def _commit(
+        self, wanted: dict[str, Deployment], policy: SecurityPolicy, *, named: set[str]
+    ) -> None:
+        """On disk first, then in mind."""
+        fleet = self.fleet
+        gone = fleet.deployments.keys() - wanted.keys()
+        if not wanted:
+            gone = gone | fleet.unread
+            fleet.unread = set()
+        records: dict[str, Record | None] = dict.fromkeys(gone)
+        records |= {name: to_record(deployment.inputs) for name, deployment in wanted.items()}
+        fleet.store.put_all(INSTANCE, {"policy": policy.model_dump(mode="json")})
+        fleet.store.put_all(DESIRED, records)
+        changed = [
+            name
+            for name, deployment in wanted.items()
+            if name not in fleet.deployments
+            or fleet.deployments[name].compiled.digest != deployment.compiled.digest
+        ]
+        given_up = [
+            name for name in named if next_start(fleet.history(name), now=self._clock.now()) is None
+        ]
+        for name in {*gone, *changed, *given_up}:
+            fleet.forget(name)
+        fleet.deployments = wanted
+        fleet.unread -= wanted.keys()
+        fleet.told = True
+        self.loop.policy = policy
+        if gone or changed:
+            data: dict[str, JsonValue] = {"changed": [*changed], "removed": [*sorted(gone)]}
+            self._bus.publish(EventName.DESIRED_CHANGED, data=data)
+        self.loop.wake()
+
+
+def stored_policy(store: RecordStore) -> SecurityPolicy:
+    """The policy of the last `up`, or the default."""
+    record = store.load(INSTANCE).get("policy")
+    return SecurityPolicy.model_validate(record, strict=False) if record else SecurityPolicy()
+
+
+def stored_deployments(
+    store: RecordStore, policy: SecurityPolicy, place: Place
+) -> dict[str, Deployment]:
+    """What was wanted last, by name; a record that this version cannot read is left out."""
+    deployments = {}
+    for name, record in sorted(store.load(DESIRED).items()):
+        try:
+            deployments[name] = weigh(from_record(record), policy, place)
+        except (ValidationError, OrchestratorError):
+            continue  # the caller leaves its container alone until the next `up` decides
+    return deployments

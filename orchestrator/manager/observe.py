@@ -1,0 +1,142 @@
+"""Observer: keeps the fleet's picture of the containers true, and notes what happened to them.
+
+The engine's events are hints: each marks a container to be inspected. After a gap, and from time
+to time, everything is listed anew.
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+from orchestrator.engine.base import (
+    LABEL_INSTANCE,
+    LABEL_PLUGIN,
+    LABEL_SANDBOX,
+    Engine,
+    EngineEvent,
+    EngineEventKind,
+)
+from orchestrator.events.bus import PluginEventBus
+from orchestrator.manager.fleet import Fleet
+from orchestrator.manager.plan import GAVE_UP
+from orchestrator.manager.restart import (
+    death_reason,
+    end_of,
+    next_start,
+    note_death,
+    note_failure,
+)
+from orchestrator.model.container import ContainerPhase, ContainerState
+from orchestrator.model.events import EventName
+
+WORDS = {"oom_killed": "its memory limit was reached (oom_killed)"}
+
+
+class Observer:
+    """`look` after every step and hint; what it learns goes into the fleet and onto the bus."""
+
+    def __init__(self, *, instance: str, engine: Engine, fleet: Fleet, bus: PluginEventBus) -> None:
+        self.labels = {LABEL_INSTANCE: instance}
+        self._engine = engine
+        self._fleet = fleet
+        self._bus = bus
+        self._stale: set[str] = set()
+        self._all_stale = True
+
+    def doubt(self, container_id: str) -> None:
+        """Inspect this one at the next look."""
+        self._stale.add(container_id)
+
+    def doubt_all(self) -> None:
+        """List everything at the next look."""
+        self._all_stale = True
+
+    def hear(self, event: EngineEvent) -> None:
+        """Take a hint of the engine's event stream."""
+        self._stale.add(event.container_id)
+        if event.kind is EngineEventKind.OOM:
+            self._fleet.ooms.add(event.container_id)
+            plugin_id = dict(event.labels).get(LABEL_PLUGIN, "")
+            self._bus.publish(EventName.PLUGIN_OOM, plugin_id, {"container_id": event.container_id})
+
+    async def look(self, now: float) -> None:
+        """Bring the fleet's containers up to date. Raises EngineUnavailable."""
+        if self._all_stale:
+            found = await self._engine.list(self.labels)
+            self._all_stale = False
+            self._stale.clear()
+            gone = self._fleet.containers.keys() - {c.container_id for c in found}
+            self._update(found, gone, now)
+        elif self._stale:
+            stale, self._stale = self._stale, set()
+            states = await asyncio.gather(*(self._engine.inspect(cid) for cid in sorted(stale)))
+            found = [state for state in states if state is not None]
+            self._update(found, stale - {c.container_id for c in found}, now)
+
+    def _update(self, found: list[ContainerState], gone: Iterable[str], now: float) -> None:
+        for container_id in sorted(gone):
+            container = self._fleet.containers.pop(container_id, None)
+            if container is not None:
+                self._note_gone(container, now)
+        for container in found:
+            self._fleet.containers[container.container_id] = container
+            if container.phase is ContainerPhase.EXITED:
+                self._note_death(container)
+
+    def _note_death(self, container: ContainerState) -> None:
+        plugin_id = container.label(LABEL_PLUGIN)
+        sandbox = self._fleet.sandbox_of(container)
+        if sandbox is not None:
+            sandbox.died()
+        if plugin_id in self._fleet.busy or plugin_id not in self._fleet.deployments:
+            return  # a step of ours is at it, or nobody wants it: no failure, or not yet
+        history = self._fleet.history(plugin_id)
+        if history.noted == end_of(container):
+            return
+        oom_seen = container.container_id in self._fleet.ooms
+        reason = death_reason(container, oom_seen=oom_seen)
+        cause = self._fleet.causes.pop(container.container_id, None)
+        if cause is not None and reason != "oom_killed":
+            reason, detail = cause
+        else:
+            detail = WORDS.get(reason, f"it ended with exit code {container.exit_code}")
+        self._fleet.remember(
+            plugin_id, note_death(history, container, reason=reason, detail=detail)
+        )
+        if sandbox is not None:
+            self._fleet.sandboxes.pop(sandbox.sandbox_id, None)
+            sandbox.close(remove_folder=False)
+        self._bus.publish(
+            EventName.PLUGIN_DIED,
+            plugin_id,
+            {
+                "reason": reason,
+                "detail": detail,
+                "exit_code": container.exit_code,
+                "container_id": container.container_id,
+            },
+        )
+        self._tell_if_given_up(plugin_id, container.finished_at)
+
+    def _note_gone(self, container: ContainerState, now: float) -> None:
+        """Away, and by none of our steps if the plugin is wanted and not busy."""
+        plugin_id = container.label(LABEL_PLUGIN)
+        sandbox = self._fleet.sandboxes.pop(container.label(LABEL_SANDBOX), None)
+        if sandbox is not None:
+            sandbox.close(remove_folder=True)
+        if plugin_id in self._fleet.busy or plugin_id not in self._fleet.deployments:
+            return
+        if not self._fleet.deployments[plugin_id].running:
+            return
+        detail = "somebody removed its container"
+        history = note_failure(
+            self._fleet.history(plugin_id), "container_removed", detail=detail, at=now
+        )
+        self._fleet.remember(plugin_id, history)
+        self._fleet.count_restart(plugin_id)
+        self._bus.publish(
+            EventName.PLUGIN_VANISHED, plugin_id, {"container_id": container.container_id}
+        )
+
+    def _tell_if_given_up(self, plugin_id: str, now: float) -> None:
+        if next_start(self._fleet.history(plugin_id), now=now) is None:
+            self._bus.publish(EventName.PLUGIN_GAVE_UP, plugin_id, {"detail": GAVE_UP})

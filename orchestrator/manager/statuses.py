@@ -1,0 +1,69 @@
+"""How each plugin does, in the specification's three states and one line of detail. Pure."""
+
+from orchestrator.engine.base import LABEL_DIGEST, LABEL_VERSION
+from orchestrator.manager.fleet import Fleet
+from orchestrator.manager.plan import Health, Sighting, Want, is_ready
+from orchestrator.model.status import PluginState, PluginStatus
+
+
+def statuses(fleet: Fleet) -> list[PluginStatus]:
+    """One status for each plugin that is wanted or still there, by id."""
+    seen, wants = fleet.seen(), fleet.wants()
+    names = sorted(wants.keys() | seen.keys())
+    return [_status(fleet, name, wants.get(name), seen.get(name, [])) for name in names]
+
+
+def status(fleet: Fleet, plugin_id: str) -> PluginStatus | None:
+    """One plugin's status; None if there is no such plugin."""
+    return next((row for row in statuses(fleet) if row.plugin_id == plugin_id), None)
+
+
+def _status(
+    fleet: Fleet, plugin_id: str, want: Want | None, sightings: list[Sighting]
+) -> PluginStatus:
+    history = fleet.history(plugin_id)
+    state, detail = _state(fleet, plugin_id, want, sightings)
+    current = [s for s in sightings if want and s.container.label(LABEL_DIGEST) == want.digest]
+    container = next((s.container for s in [*current, *sightings]), None)
+    deployment = fleet.deployments.get(plugin_id)
+    if deployment is not None:
+        version = deployment.inputs.info.version
+    else:
+        version = container.label(LABEL_VERSION) if container is not None else ""
+    return PluginStatus(
+        plugin_id=plugin_id,
+        version=version,
+        status=state,
+        detail=detail,
+        container_id=container.container_id if container is not None else "",
+        restarts=history.restarts,
+        reason=history.reason,
+    )
+
+
+def _state(
+    fleet: Fleet, plugin_id: str, want: Want | None, sightings: list[Sighting]
+) -> tuple[PluginState, str]:
+    busy = fleet.busy.get(plugin_id)
+    if want is None or not want.running:
+        return PluginState.INACTIVE, busy or ("stopping" if sightings else "stopped")
+    report = fleet.reports.get(plugin_id)
+    if is_ready(want, sightings):
+        if report is not None and report.state == "error":
+            return PluginState.ERROR, f"says of itself: {report.detail or 'error'}"
+        if report is not None and report.state != "ready":
+            return PluginState.ACTIVE, f"{report.state}: {report.detail}"
+        return PluginState.ACTIVE, busy or "running"
+    return _not_ready(fleet, plugin_id, busy, sightings)
+
+
+def _not_ready(
+    fleet: Fleet, plugin_id: str, busy: str | None, sightings: list[Sighting]
+) -> tuple[PluginState, str]:
+    history = fleet.history(plugin_id)
+    failed = f"{history.reason}: {history.detail}" if history.failures else ""
+    waiting = fleet.waiting.get(plugin_id, "")
+    stuck = next((s.trouble for s in sightings if s.health is Health.STUCK), "")
+    detail = "; ".join(part for part in (busy or waiting or stuck, failed) if part)
+    state = PluginState.ERROR if failed or stuck else PluginState.INACTIVE
+    return state, detail or "pending"

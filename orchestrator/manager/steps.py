@@ -1,0 +1,213 @@
+"""Steps: carry out one action of the plan. Each may be cut off anywhere and be planned again."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.engine.base import (
+    LABEL_DIGEST,
+    LABEL_INSTANCE,
+    LABEL_PLUGIN,
+    LABEL_SANDBOX,
+    LABEL_VERSION,
+    ContainerNameTaken,
+    Engine,
+    VolumeStore,
+)
+from orchestrator.events.bus import PluginEventBus
+from orchestrator.manager.bring_up import DIED_AT_START, StartFailed, dial_in, start_and_initialize
+from orchestrator.manager.deployment import Deployment
+from orchestrator.manager.fleet import Fleet
+from orchestrator.manager.images import ImageBuilder
+from orchestrator.manager.plan import (
+    LABEL_REQUIRES,
+    Action,
+    Adopt,
+    Kill,
+    Launch,
+    Prepare,
+    Remove,
+    SetCpu,
+    Start,
+)
+from orchestrator.model.container import ContainerPhase
+from orchestrator.model.events import EventName
+from orchestrator.model.policy import SecurityPolicy
+from orchestrator.sandbox.listener import make_folder
+from orchestrator.sandbox.sandbox import PluginSandbox, SandboxState
+
+SandboxFactory = Callable[[Deployment], PluginSandbox]
+
+
+class Steps:
+    """The only code that creates, changes or removes containers."""
+
+    def __init__(
+        self,
+        *,
+        instance: str,
+        fleet: Fleet,
+        engine: Engine,
+        volumes: VolumeStore,
+        images: ImageBuilder,
+        bus: PluginEventBus,
+        new_sandbox: SandboxFactory,
+    ) -> None:
+        self._instance = instance
+        self._fleet = fleet
+        self._engine = engine
+        self._volumes = volumes
+        self._images = images
+        self._bus = bus
+        self._new_sandbox = new_sandbox
+
+    async def perform(self, action: Action, policy: SecurityPolicy) -> None:
+        """Raises OrchestratorError when it cannot be done; the loop counts and tells."""
+        match action:
+            case Prepare(plugin_id=plugin_id):
+                await self._prepare(plugin_id)
+            case Start(plugin_id=plugin_id):
+                await self._create(plugin_id, policy)
+            case Launch(plugin_id=plugin_id, container_id=container_id):
+                self._fleet.count_restart(plugin_id)
+                await self._launch(plugin_id, container_id, policy)
+            case Adopt(plugin_id=plugin_id, container_id=container_id):
+                await self._adopt(plugin_id, container_id, policy)
+            case Kill(plugin_id=plugin_id, container_id=container_id, why=why):
+                await self._kill(plugin_id, container_id, ("stuck", why))
+            case Remove():
+                await self._remove(action, policy)
+            case SetCpu(container_id=container_id, cpu_percent=cpu_percent):
+                await self._engine.set_cpu(container_id, cpu_percent=cpu_percent)
+
+    async def _prepare(self, plugin_id: str) -> None:
+        deployment = self._fleet.deployments[plugin_id]
+
+        def progress(line: str) -> None:
+            self._fleet.busy[plugin_id] = line
+
+        await self._images.ensure(deployment, progress)
+        self._fleet.images.add(deployment.inputs.image)
+
+    async def _create(self, plugin_id: str, policy: SecurityPolicy) -> None:
+        deployment = self._fleet.deployments[plugin_id]
+        compiled = deployment.compiled
+        make_folder(Path(compiled.sockets_folder))
+        await self._ensure_volumes(deployment)
+        boosted = replace(compiled.spec, cpu_percent=compiled.start_cpu_percent)
+        labels = {
+            LABEL_INSTANCE: self._instance,
+            LABEL_PLUGIN: plugin_id,
+            LABEL_VERSION: deployment.inputs.info.version,
+            LABEL_SANDBOX: compiled.sandbox_id,
+            LABEL_DIGEST: compiled.digest,
+            LABEL_REQUIRES: ",".join(deployment.dependencies),
+        }
+        try:
+            container_id = await self._engine.create(
+                boosted, name=compiled.container_name, labels=labels
+            )
+        except ContainerNameTaken:
+            return  # a daemon killed right here made it already: the next look finds it
+        await self._bring_up(deployment, container_id, policy)
+
+    async def _launch(self, plugin_id: str, container_id: str, policy: SecurityPolicy) -> None:
+        deployment = self._fleet.deployments[plugin_id]
+        await self._ensure_volumes(deployment)
+        await self._bring_up(deployment, container_id, policy)
+
+    async def _bring_up(
+        self, deployment: Deployment, container_id: str, policy: SecurityPolicy
+    ) -> None:
+        sandbox = self._open(deployment)
+        self._fleet.ooms.discard(container_id)
+        try:
+            await start_and_initialize(
+                self._engine, sandbox, container_id, deployment, policy.lifecycle
+            )
+        except StartFailed as error:
+            await self._kill(deployment.plugin_id, container_id, (error.reason, str(error)))
+            raise
+        except BaseException:
+            self._close(sandbox.sandbox_id)
+            raise
+        await self._ready(sandbox, container_id, EventName.PLUGIN_STARTED)
+
+    async def _adopt(self, plugin_id: str, container_id: str, policy: SecurityPolicy) -> None:
+        deployment = self._fleet.deployments[plugin_id]
+        container = await self._engine.inspect(container_id)
+        if container is None or container.phase is not ContainerPhase.RUNNING:
+            return
+        if not self._fleet.was_initialized(container):
+            # Its daemon was killed between start and initialize: begin that run anew.
+            await self._engine.stop(container_id, grace_seconds=0)
+            await self._note_wanted_end(container_id)
+            await self._launch(plugin_id, container_id, policy)
+            return
+        sandbox = self._open(deployment)
+        await sandbox.listen(Path(deployment.compiled.sockets_folder))
+        try:
+            await dial_in(sandbox, policy.lifecycle.start_deadline_seconds)
+        except StartFailed as error:
+            await self._kill(plugin_id, container_id, (error.reason, str(error)))
+            raise
+        await self._ready(sandbox, container_id, EventName.PLUGIN_ADOPTED)
+
+    async def _ready(self, sandbox: PluginSandbox, container_id: str, event: EventName) -> None:
+        container = await self._engine.inspect(container_id)
+        if container is None or container.phase is not ContainerPhase.RUNNING:
+            return  # it died meanwhile; the loop sees that too
+        self._fleet.containers[container_id] = container
+        self._fleet.mark_initialized(container)
+        sandbox.mark_ready()
+        self._bus.publish(event, sandbox.info.plugin_id, {"container_id": container_id})
+
+    async def _kill(self, plugin_id: str, container_id: str, cause: tuple[str, str]) -> None:
+        if cause[0] != DIED_AT_START:  # then the exit code tells more
+            self._fleet.causes[container_id] = cause
+        deployment = self._fleet.deployments.get(plugin_id)
+        if deployment is not None:
+            self._close(deployment.compiled.sandbox_id)
+        await self._engine.stop(container_id, grace_seconds=0)
+        if cause[0] == "stuck":
+            self._bus.publish(EventName.PLUGIN_STUCK, plugin_id, {"detail": cause[1]})
+
+    async def _remove(self, action: Remove, policy: SecurityPolicy) -> None:
+        container = self._fleet.containers.get(action.container_id)
+        sandbox = self._fleet.sandbox_of(container) if container is not None else None
+        grace = float(policy.lifecycle.stop_grace_seconds)
+        if sandbox is not None and sandbox.state in {SandboxState.READY, SandboxState.DRAINING}:
+            await sandbox.drain(grace_seconds=grace)
+            # Whatever it answers, it is stopped: cleanup is an offer, not a veto.
+            await sandbox.control("POST", "/v1/cleanup", b"", deadline_seconds=max(grace, 0.1))
+        await self._engine.stop(action.container_id, grace_seconds=grace)
+        await self._engine.remove(action.container_id)
+        if container is not None:
+            self._close(container.label(LABEL_SANDBOX), remove_folder=True)
+            self._fleet.forget_run(container.label(LABEL_SANDBOX))
+        self._fleet.causes.pop(action.container_id, None)
+        self._bus.publish(EventName.PLUGIN_STOPPED, action.plugin_id, {"why": action.why})
+
+    # -------------------------------------------------------------------------------------------
+
+    def _open(self, deployment: Deployment) -> PluginSandbox:
+        self._close(deployment.compiled.sandbox_id)
+        sandbox = self._new_sandbox(deployment)
+        self._fleet.sandboxes[sandbox.sandbox_id] = sandbox
+        return sandbox
+
+    def _close(self, sandbox_id: str, *, remove_folder: bool = False) -> None:
+        sandbox = self._fleet.sandboxes.pop(sandbox_id, None)
+        if sandbox is not None:
+            sandbox.close(remove_folder=remove_folder)
+
+    async def _ensure_volumes(self, deployment: Deployment) -> None:
+        for mount in deployment.compiled.spec.volume_mounts:
+            labels = {LABEL_INSTANCE: self._instance, LABEL_PLUGIN: deployment.plugin_id}
+            volume = await self._volumes.ensure(mount, labels)
+            self._fleet.disks[deployment.plugin_id] = volume.enforced_by
+
+    async def _note_wanted_end(self, container_id: str) -> None:
+        container = await self._engine.inspect(container_id)
+        if container is not None:
+            self._fleet.excuse(container)

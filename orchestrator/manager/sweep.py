@@ -1,0 +1,23 @@
+"""Sweep: take away everything that carries an instance's label, whatever made or left it."""
+
+import asyncio
+import shutil
+from pathlib import Path
+
+from orchestrator.engine.base import LABEL_INSTANCE, Engine, VolumeStore
+
+
+async def sweep(
+    *, engine: Engine, volumes: VolumeStore, instance: str, sockets_root: Path, with_volumes: bool
+) -> tuple[int, int]:
+    """How many containers and volumes were removed. Raises EngineUnavailable."""
+    labels = {LABEL_INSTANCE: instance}
+    containers = await engine.list(labels)
+    await asyncio.gather(*(engine.remove(container.container_id) for container in containers))
+    await asyncio.to_thread(shutil.rmtree, sockets_root, ignore_errors=True)
+    removed = 0
+    if with_volumes:
+        for volume in await volumes.list(labels):
+            await volumes.remove(volume.name)
+            removed += 1
+    return len(containers), removed
