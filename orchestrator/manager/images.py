@@ -14,14 +14,15 @@ from orchestrator.model.policy import BuildPolicy
 class ImageBuilder:
     """Builds at most `policy.parallel` images at a time, and the base image once."""
 
-    def __init__(self, *, images: ImageStore, cache: Path, policy: BuildPolicy) -> None:
+    def __init__(self, *, images: ImageStore, cache: Path) -> None:
         self._images = images
         self._cache = cache
-        self._policy = policy
         self._base = asyncio.Lock()
-        self._places = asyncio.Semaphore(policy.parallel)
+        self._places: tuple[int, asyncio.Semaphore] = (0, asyncio.Semaphore(0))
 
-    async def ensure(self, deployment: Deployment, progress: Callable[[str], None]) -> None:
+    async def ensure(
+        self, deployment: Deployment, policy: BuildPolicy, progress: Callable[[str], None]
+    ) -> None:
         """Raises BuildFailed and its kin, or ImageNotFound where nothing can be built."""
         inputs = deployment.inputs
         if await self._images.find(inputs.image) is not None:
@@ -42,11 +43,17 @@ class ImageBuilder:
                 f"({plan.tag}, not {inputs.image}); run `orchestrator up` again"
             )
         progress("waiting for a place to build")
-        async with self._places:
+        async with self._place(policy.parallel):
             await ensure_image(
                 plan,
                 images=self._images,
-                policy=self._policy,
+                policy=policy,
                 cache=self._cache,
                 progress=progress,
             )
+
+    def _place(self, count: int) -> asyncio.Semaphore:
+        """As many builds at a time as the policy says now."""
+        if self._places[0] != count:
+            self._places = (count, asyncio.Semaphore(count))
+        return self._places[1]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+from collections.abc import Callable
 from typing import Final
 
 from orchestrator.manager.bring_up import in_words
@@ -26,10 +27,10 @@ class Prober:
         self._fleet = fleet
         self._misses: dict[str, int] = {}
 
-    async def run(self, policy: LifecyclePolicy) -> None:
-        """For ever, until cancelled."""
+    async def run(self, policy: Callable[[], LifecyclePolicy]) -> None:
+        """For ever, until cancelled; `policy` is asked anew each time."""
         while True:
-            await asyncio.sleep(policy.status_interval_seconds)
+            await asyncio.sleep(policy().status_interval_seconds)
             ready = [s for s in self._fleet.sandboxes.values() if s.state is SandboxState.READY]
             await asyncio.gather(*(self.probe(sandbox) for sandbox in ready))
 

@@ -65,7 +65,7 @@ class Steps:
         """Raises OrchestratorError when it cannot be done; the loop counts and tells."""
         match action:
             case Prepare(plugin_id=plugin_id):
-                await self._prepare(plugin_id)
+                await self._prepare(plugin_id, policy)
             case Start(plugin_id=plugin_id):
                 await self._create(plugin_id, policy)
             case Launch(plugin_id=plugin_id, container_id=container_id):
@@ -80,13 +80,13 @@ class Steps:
             case SetCpu(container_id=container_id, cpu_percent=cpu_percent):
                 await self._engine.set_cpu(container_id, cpu_percent=cpu_percent)
 
-    async def _prepare(self, plugin_id: str) -> None:
+    async def _prepare(self, plugin_id: str, policy: SecurityPolicy) -> None:
         deployment = self._fleet.deployments[plugin_id]
 
         def progress(line: str) -> None:
             self._fleet.busy[plugin_id] = line
 
-        await self._images.ensure(deployment, progress)
+        await self._images.ensure(deployment, policy.build, progress)
         self._fleet.images.add(deployment.inputs.image)
 
     async def _create(self, plugin_id: str, policy: SecurityPolicy) -> None:

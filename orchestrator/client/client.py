@@ -1,0 +1,208 @@
+"""DaemonClient: a small synchronous client of the daemon's unix socket.
+
+On http.client of the standard library: a command line's start-up time is worth more here than a
+richer client, and the daemon is on this machine.
+"""
+
+import http.client
+import json
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from orchestrator.errors import Kind, OrchestratorError
+
+DEFAULT_SECONDS: Final = 30.0
+DOWN_SECONDS: Final = 300.0
+
+
+class DaemonNotRunning(OrchestratorError):
+    """Nobody listens on the instance's socket."""
+
+    kind, code = Kind.UNAVAILABLE, "daemon_not_running"
+
+
+class DaemonProblem(OrchestratorError):
+    """The daemon's own refusal, as it was sent: `kind` and `code` are its."""
+
+    kind, code = Kind.INTERNAL, "daemon_problem"
+
+    def __init__(self, problem: dict[str, Any], status: int) -> None:
+        super().__init__(str(problem.get("detail") or f"status {status}"))
+        self.problem = problem
+        self.remote_kind = _kind(problem.get("kind"), status)
+        self.remote_code = str(problem.get("code") or "daemon_problem")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallResult:
+    """A plugin's answer, or the problem that stands for it."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+class DaemonClient:
+    """One request a connection; `path` is the instance's socket."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def is_running(self) -> bool:
+        """Whether somebody listens."""
+        try:
+            _connect(self._path, 2.0).close()
+        except OSError:
+            return False
+        return True
+
+    def status(self) -> dict[str, Any]:
+        """The daemon itself. Raises DaemonNotRunning, as all that follow."""
+        answer: dict[str, Any] = self._json("GET", "/v1/status")
+        return answer
+
+    def plugins(self) -> list[dict[str, Any]]:
+        """Every plugin's status."""
+        answer: list[dict[str, Any]] = self._json("GET", "/v1/plugins")
+        return answer
+
+    def plugin(self, plugin_id: str) -> dict[str, Any]:
+        """Everything of one plugin. Raises DaemonProblem (plugin_not_found)."""
+        answer: dict[str, Any] = self._json("GET", f"/v1/plugins/{plugin_id}")
+        return answer
+
+    def apply(self, paths: list[Path], config: Path | None) -> list[str]:
+        """Make what `paths` hold wanted; the names. Raises DaemonProblem."""
+        wish = {"paths": [str(path) for path in paths], "config": str(config) if config else None}
+        answer: dict[str, list[str]] = self._json("PUT", "/v1/desired", wish, seconds=900.0)
+        return answer["plugins"]
+
+    def shut_down(self, *, down: bool, volumes: bool) -> dict[str, Any]:
+        """End the daemon; with `down` the plugins first."""
+        wish = {"down": down, "volumes": volumes}
+        answer: dict[str, Any] = self._json("POST", "/v1/shutdown", wish, seconds=DOWN_SECONDS)
+        return answer
+
+    def events(self, plugin_id: str | None = None) -> list[dict[str, Any]]:
+        """The latest events."""
+        query = f"?plugin={plugin_id}" if plugin_id else ""
+        answer: list[dict[str, Any]] = self._json("GET", f"/v1/events{query}")
+        return answer
+
+    def logs(
+        self, plugin_id: str, *, follow: bool, since: float, tail: int
+    ) -> Iterator[dict[str, Any]]:
+        """Log lines: {stream, at, text}."""
+        path = f"/v1/plugins/{plugin_id}/logs?follow={int(follow)}&since={since}&tail={tail}"
+        connection = self._open(None if follow else DEFAULT_SECONDS)
+        try:
+            response = self._send(connection, "GET", path, None, {})
+            if response.status >= http.client.BAD_REQUEST:
+                raise _problem(response.status, response.read())
+            for line in response:
+                yield json.loads(line)
+        finally:
+            connection.close()
+
+    def call(
+        self,
+        plugin_id: str,
+        body: bytes,
+        *,
+        content_type: str,
+        tool: str | None,
+        timeout_seconds: float | None,
+    ) -> CallResult:
+        """`POST /v1/plugins/{id}/execute`; problems are results, not exceptions."""
+        headers = {"Content-Type": content_type}
+        if tool:
+            headers["X-Tool"] = tool
+        if timeout_seconds is not None:
+            headers["X-Deadline-Ms"] = str(max(1, int(timeout_seconds * 1000)))
+        connection = self._open(None)  # the daemon keeps the deadline
+        try:
+            response = self._send(
+                connection, "POST", f"/v1/plugins/{plugin_id}/execute", body, headers
+            )
+            content = response.read()
+        except http.client.HTTPException as error:
+            raise DaemonNotRunning(f"the daemon cut the answer short: {error!r}") from error
+        finally:
+            connection.close()
+        kind = response.headers.get("Content-Type", "")
+        return CallResult(status=response.status, content_type=kind, body=content)
+
+    # -------------------------------------------------------------------------------------------
+
+    def _json(
+        self, method: str, path: str, body: object = None, *, seconds: float = DEFAULT_SECONDS
+    ) -> Any:
+        connection = self._open(seconds)
+        try:
+            data = json.dumps(body).encode() if body is not None else None
+            response = self._send(connection, method, path, data, {})
+            content = response.read()
+        finally:
+            connection.close()
+        if response.status >= http.client.BAD_REQUEST:
+            raise _problem(response.status, content)
+        return json.loads(content)
+
+    def _open(self, seconds: float | None) -> http.client.HTTPConnection:
+        connection = http.client.HTTPConnection("orchestrator", timeout=seconds)
+        try:
+            connection.sock = _connect(self._path, seconds)
+        except OSError as error:
+            raise DaemonNotRunning(
+                f"no daemon answers at {self._path} ({error.strerror or error}); "
+                "`orchestrator up` starts one"
+            ) from error
+        return connection
+
+    def _send(
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: dict[str, str],
+    ) -> http.client.HTTPResponse:
+        try:
+            connection.request(method, path, body=body, headers=headers)
+            return connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            raise DaemonNotRunning(f"the daemon at {self._path} ended: {error!r}") from error
+
+
+def _connect(path: Path, seconds: float | None) -> socket.socket:
+    """Through the folder's descriptor: unix socket addresses end at 107 bytes."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(seconds)
+            sock.connect(f"/proc/self/fd/{folder}/{path.name}")
+        except BaseException:
+            sock.close()
+            raise
+    finally:
+        os.close(folder)
+    return sock
+
+
+def _problem(status: int, content: bytes) -> DaemonProblem:
+    try:
+        problem = json.loads(content)
+    except ValueError:
+        problem = {"detail": content.decode("utf-8", "replace")[:500]}
+    return DaemonProblem(problem if isinstance(problem, dict) else {}, status)
+
+
+def _kind(name: object, status: int) -> Kind:
+    if isinstance(name, str) and name in set(Kind):
+        return Kind(name)
+    return Kind.NOT_FOUND if status == http.client.NOT_FOUND else Kind.INTERNAL

@@ -1,0 +1,1 @@
+"""The background process: its settings, its one composition root, its life."""

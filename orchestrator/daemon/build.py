@@ -1,0 +1,199 @@
+"""The composition root: everything is made here, with plain arguments, and nowhere else."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from orchestrator.clock import Clock
+from orchestrator.daemon.settings import DaemonSettings
+from orchestrator.engine.base import Engine, ImageStore, Probe, VolumeStore
+from orchestrator.engine.base_image import base_tag
+from orchestrator.engine.docker import DockerEngine
+from orchestrator.engine.docker_client import DockerClients
+from orchestrator.engine.docker_images import DockerImages
+from orchestrator.engine.docker_volumes import DockerVolumes
+from orchestrator.events.bus import PluginEventBus
+from orchestrator.manager.deployment import Deployment, Place
+from orchestrator.manager.fleet import Fleet
+from orchestrator.manager.images import ImageBuilder
+from orchestrator.manager.loop import ReconcileLoop
+from orchestrator.manager.manager import PluginManager
+from orchestrator.manager.observe import Observer
+from orchestrator.manager.probe import Prober
+from orchestrator.manager.resolve import Resolver
+from orchestrator.manager.steps import Steps
+from orchestrator.model.versions import CORE_VERSION
+from orchestrator.policy.seccomp import seccomp_profile
+from orchestrator.sandbox.call import CallFailure, FailureCode
+from orchestrator.sandbox.deadlines import DeadlineWheel
+from orchestrator.sandbox.sandbox import PluginSandbox
+from orchestrator.server.app import Api, Facts
+from orchestrator.store.base import RecordStore
+from orchestrator.store.sqlite import SqliteStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backends:
+    """Who does the work: Docker's, or the in-memory twins."""
+
+    engine: Engine
+    probe: Probe
+    images: ImageStore
+    volumes: VolumeStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Daemon:
+    """What runs; `run` serves it."""
+
+    manager: PluginManager
+    prober: Prober
+    api: Api
+    bus: PluginEventBus
+
+
+class ManagerRouter:
+    """Routes calls to the sandbox of a plugin."""
+
+    def __init__(self, manager: PluginManager) -> None:
+        self._manager = manager
+
+    @property
+    def max_request_bytes(self) -> int:
+        return self._manager.policy.calls.max_request_mb << 20
+
+    def route(self, plugin_id: str) -> PluginSandbox | CallFailure:
+        deployment = self._manager.deployment(plugin_id)
+        sandbox = self._manager.fleet.sandboxes.get(deployment.compiled.sandbox_id)
+        if sandbox is not None:
+            return sandbox
+        return CallFailure(
+            code=FailureCode.PLUGIN_NOT_RUNNING,
+            detail=f"{plugin_id} is not running; `orchestrator status {plugin_id}` says why",
+            repeat="safe",
+        )
+
+
+def place_of(settings: DaemonSettings) -> Place:
+    """Where this instance's containers are compiled for."""
+    return Place(
+        instance=settings.instance,
+        sockets_root=str(settings.sockets_root),
+        seccomp_profile=seccomp_profile(),
+    )
+
+
+def resolver_of(settings: DaemonSettings, images: ImageStore) -> Resolver:
+    """Reads manifests for this instance; also for `plan`, which needs no daemon."""
+    return Resolver(
+        images=images, place=place_of(settings), home=settings.home, base_tag=base_tag()
+    )
+
+
+@asynccontextmanager
+async def docker_backends(settings: DaemonSettings) -> AsyncIterator[Backends]:
+    """The engine at the settings' address."""
+    clients = DockerClients.connect(settings.engine)
+    try:
+        engine = DockerEngine(clients)
+        yield Backends(
+            engine=engine,
+            probe=engine,
+            images=DockerImages(clients),
+            volumes=DockerVolumes(clients, root=settings.volumes_root),
+        )
+    finally:
+        await clients.aclose()
+
+
+@asynccontextmanager
+async def build(
+    settings: DaemonSettings, backends: Backends, *, clock: Clock, shut_down: Callable[[], None]
+) -> AsyncIterator[Daemon]:
+    """The daemon, ready to run; what it holds open is closed on the way out."""
+    async with AsyncExitStack() as stack:
+        store: RecordStore = SqliteStore.open(settings.database)
+        stack.callback(store.close)
+        wheel = DeadlineWheel(asyncio.get_running_loop())
+        stack.callback(wheel.close)
+        bus = PluginEventBus(clock=clock, instance=settings.instance)
+        fleet = Fleet(store=store)
+        stack.callback(_close_sandboxes, fleet)
+        manager = _manager(settings, backends, clock=clock, bus=bus, fleet=fleet, wheel=wheel)
+        manager.restore()
+        api = Api(
+            facts=Facts(
+                pid=os.getpid(),
+                version=CORE_VERSION,
+                instance=settings.instance,
+                home=str(settings.folder),
+                log_file=str(settings.log_file),
+                started_at=clock.now(),
+            ),
+            manager=manager,
+            engine=backends.engine,
+            probe=backends.probe,
+            bus=bus,
+            now=clock.now,
+            shut_down=shut_down,
+        )
+        yield Daemon(manager=manager, prober=Prober(fleet), api=api, bus=bus)
+
+
+def _manager(
+    settings: DaemonSettings,
+    backends: Backends,
+    *,
+    clock: Clock,
+    bus: PluginEventBus,
+    fleet: Fleet,
+    wheel: DeadlineWheel,
+) -> PluginManager:
+    builder = ImageBuilder(images=backends.images, cache=settings.cache)
+    observer = Observer(instance=settings.instance, engine=backends.engine, fleet=fleet, bus=bus)
+
+    def new_sandbox(deployment: Deployment) -> PluginSandbox:
+        return PluginSandbox(
+            sandbox_id=deployment.compiled.sandbox_id,
+            info=deployment.inputs.info,
+            limits=deployment.grant.limits,
+            calls=loop.policy.calls,
+            wheel=wheel,
+            on_change=lambda _sandbox: loop.wake(),
+        )
+
+    steps = Steps(
+        instance=settings.instance,
+        fleet=fleet,
+        engine=backends.engine,
+        volumes=backends.volumes,
+        images=builder,
+        bus=bus,
+        new_sandbox=new_sandbox,
+    )
+    loop = ReconcileLoop(
+        fleet=fleet,
+        engine=backends.engine,
+        observer=observer,
+        steps=steps,
+        bus=bus,
+        clock=clock,
+    )
+    return PluginManager(
+        fleet=fleet,
+        loop=loop,
+        resolver=resolver_of(settings, backends.images),
+        engine=backends.engine,
+        volumes=backends.volumes,
+        bus=bus,
+        place=place_of(settings),
+        clock=clock,
+    )
+
+
+def _close_sandboxes(fleet: Fleet) -> None:
+    """The plugins run on; the next daemon opens their sockets again."""
+    for sandbox in fleet.sandboxes.values():
+        sandbox.close(remove_folder=False)

@@ -1,0 +1,125 @@
+"""The daemon's life: lock, build, serve, reconcile, drain. Started by `python -m …daemon`."""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from logging.handlers import RotatingFileHandler
+from typing import Final
+
+import uvicorn
+import uvloop
+
+from orchestrator.clock import SystemClock
+from orchestrator.daemon.build import Backends, Daemon, ManagerRouter, build, docker_backends
+from orchestrator.daemon.settings import DaemonSettings
+from orchestrator.errors import Kind, OrchestratorError
+from orchestrator.model.events import PluginEvent
+from orchestrator.sandbox.listener import bind_unix
+from orchestrator.server.front import FrontProtocol
+
+LOG_BYTES: Final = 5_000_000
+DRAIN_SECONDS: Final = 10.0
+"""How long running calls may go on after SIGTERM."""
+_LOG = logging.getLogger("orchestrator")
+
+
+class DaemonRunning(OrchestratorError):
+    """Another daemon holds the instance."""
+
+    kind, code = Kind.CONFLICT, "daemon_running"
+
+
+def run(settings: DaemonSettings) -> None:
+    """Until SIGTERM, SIGINT or a shutdown request. Raises DaemonRunning."""
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    settings.folder.chmod(0o700)
+    with _lock(settings):
+        _set_up_log(settings)
+        uvloop.run(_main(settings))
+
+
+@contextlib.contextmanager
+def _lock(settings: DaemonSettings) -> Iterator[None]:
+    with settings.lock_file.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise DaemonRunning(
+                f"a daemon of instance {settings.instance!r} runs already ({settings.folder})"
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+async def _main(settings: DaemonSettings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with docker_backends(settings) as backends:
+        await serve(settings, backends, stop)
+
+
+async def serve(settings: DaemonSettings, backends: Backends, stop: asyncio.Event) -> None:
+    """The whole daemon over any backends, until `stop`."""
+    clock = SystemClock()
+    async with build(settings, backends, clock=clock, shut_down=stop.set) as daemon:
+        daemon.bus.listen(_log_event)
+        server = await _listen(settings, daemon)
+        _LOG.info("daemon of instance %s is up, pid %d", settings.instance, os.getpid())
+        async with asyncio.TaskGroup() as group:
+            tasks = (
+                group.create_task(daemon.manager.loop.run()),
+                group.create_task(daemon.prober.run(lambda: daemon.manager.policy.lifecycle)),
+            )
+            try:
+                await stop.wait()
+            finally:
+                server.close()
+                settings.socket.unlink(missing_ok=True)
+            await _drain(daemon)
+            for task in tasks:
+                task.cancel()
+        _LOG.info("daemon of instance %s ends; its plugins run on", settings.instance)
+
+
+async def _drain(daemon: Daemon) -> None:
+    sandboxes = list(daemon.manager.fleet.sandboxes.values())
+    await asyncio.gather(*(sandbox.drain(grace_seconds=DRAIN_SECONDS) for sandbox in sandboxes))
+
+
+async def _listen(settings: DaemonSettings, daemon: Daemon) -> asyncio.AbstractServer:
+    config = uvicorn.Config(
+        daemon.api.app(), http="httptools", ws="none", lifespan="off", log_config=None
+    )
+    config.load()
+    state = uvicorn.Server(config).server_state
+    router = ManagerRouter(daemon.manager)
+
+    def other() -> asyncio.Protocol:
+        return config.http_protocol_class(config=config, server_state=state, app_state={})  # type: ignore[call-arg]
+
+    sock = bind_unix(settings.socket, mode=0o600)
+    return await asyncio.get_running_loop().create_unix_server(
+        lambda: FrontProtocol(router, other), sock=sock
+    )
+
+
+def _set_up_log(settings: DaemonSettings) -> None:
+    handler = RotatingFileHandler(settings.log_file, maxBytes=LOG_BYTES, backupCount=1)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    sys.excepthook = lambda kind, value, trace: _LOG.critical(
+        "the daemon ends", exc_info=(kind, value, trace)
+    )
+
+
+def _log_event(event: PluginEvent) -> None:
+    _LOG.info("%s %s %s", event.type, event.subject, json.dumps(dict(event.data)))

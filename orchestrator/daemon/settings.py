@@ -1,0 +1,94 @@
+"""DaemonSettings: where an instance lives. From the environment and the command line, once."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from orchestrator.errors import Kind, OrchestratorError
+from orchestrator.model.base import NAME_PATTERN
+
+HOME_VARIABLE: Final = "ORCHESTRATOR_HOME"
+INSTANCE_VARIABLE: Final = "ORCHESTRATOR_INSTANCE"
+CONFIG_VARIABLE: Final = "ORCHESTRATOR_CONFIG"
+ENGINE_VARIABLE: Final = "DOCKER_HOST"
+DEFAULT_INSTANCE: Final = "default"
+DEFAULT_CONFIG: Final = "orchestrator.yaml"
+
+
+class InvalidSetting(OrchestratorError):
+    """A variable or option with a value that will not do."""
+
+    kind, code = Kind.INVALID, "invalid_setting"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonSettings:
+    """One instance: several live side by side on one engine, each with a folder of its own."""
+
+    home: Path
+    """State of all instances of this user, and the caches they share."""
+    instance: str = DEFAULT_INSTANCE
+    engine: str | None = None
+    """The engine's address; None is Docker's default."""
+
+    @property
+    def folder(self) -> Path:
+        """State of this instance; 0700."""
+        return self.home / self.instance
+
+    @property
+    def socket(self) -> Path:
+        """The daemon's API."""
+        return self.folder / "daemon.sock"
+
+    @property
+    def log_file(self) -> Path:
+        return self.folder / "daemon.log"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.folder / "daemon.lock"
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "state.db"
+
+    @property
+    def sockets_root(self) -> Path:
+        """One folder of sockets for each sandbox."""
+        return self.folder / "sockets"
+
+    @property
+    def volumes_root(self) -> Path:
+        """Disk images of the plugins' /data."""
+        return self.folder / "volumes"
+
+    @property
+    def cache(self) -> Path:
+        """Unpacked wheels and the like: may be deleted at any time."""
+        return self.home / "cache"
+
+
+def settings_from(
+    environment: Mapping[str, str], *, instance: str | None, user_home: Path, is_root: bool
+) -> DaemonSettings:
+    """Raises InvalidSetting."""
+    chosen = instance or environment.get(INSTANCE_VARIABLE) or DEFAULT_INSTANCE
+    if re.fullmatch(NAME_PATTERN, chosen) is None:
+        raise InvalidSetting(
+            f"--instance / {INSTANCE_VARIABLE}: found {chosen!r}, expected lower-case letters, "
+            "digits, - and _, at most 63, a letter first"
+        )
+    home = environment.get(HOME_VARIABLE)
+    if home:
+        folder = Path(home)
+    elif is_root:
+        folder = Path("/var/lib/orchestrator")
+    else:
+        state = environment.get("XDG_STATE_HOME") or str(user_home / ".local/state")
+        folder = Path(state) / "orchestrator"
+    return DaemonSettings(
+        home=folder.absolute(), instance=chosen, engine=environment.get(ENGINE_VARIABLE) or None
+    )

@@ -1,0 +1,1 @@
+"""The daemon's API: calls on a fast path of their own, everything else on Starlette."""

@@ -1,0 +1,218 @@
+"""The API beside the calls: state of the daemon and its plugins, desired state, logs, events."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, TypeVar
+
+from pydantic import Field, JsonValue, ValidationError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from orchestrator.engine.base import Engine, Probe
+from orchestrator.errors import Kind, OrchestratorError
+from orchestrator.events.bus import PluginEventBus
+from orchestrator.manager.manager import PluginManager
+from orchestrator.manager.preview import described
+from orchestrator.manager.statuses import status, statuses
+from orchestrator.model.base import Model
+from orchestrator.model.events import PluginEvent
+from orchestrator.policy.explain import explain
+from orchestrator.server.problems import PROBLEM_TYPE, error_problem
+
+EVENTS_SHOWN: Final = 20
+T = TypeVar("T", bound=Model)
+
+
+class BadRequest(OrchestratorError):
+    kind, code = Kind.INVALID, "bad_request"
+
+
+class ApplyRequest(Model):
+    """`PUT /v1/desired`: absolute paths on the daemon's own machine."""
+
+    paths: tuple[str, ...] = Field(min_length=1)
+    config: str | None = None
+
+
+class ShutdownRequest(Model):
+    """`POST /v1/shutdown`: leave the plugins running, or take everything down first."""
+
+    down: bool = False
+    volumes: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the daemon is: fixed for its life."""
+
+    pid: int
+    version: str
+    instance: str
+    home: str
+    log_file: str
+    started_at: float
+
+
+class Api:
+    """The routes; each is short, because what it does lies below."""
+
+    def __init__(
+        self,
+        *,
+        facts: Facts,
+        manager: PluginManager,
+        engine: Engine,
+        probe: Probe,
+        bus: PluginEventBus,
+        now: Callable[[], float],
+        shut_down: Callable[[], None],
+    ) -> None:
+        self._facts = facts
+        self._manager = manager
+        self._engine = engine
+        self._probe = probe
+        self._bus = bus
+        self._now = now
+        self._shut_down = shut_down
+
+    def app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/v1/status", self.status, methods=["GET"]),
+                Route("/v1/desired", self.apply, methods=["PUT"]),
+                Route("/v1/plugins", self.plugins, methods=["GET"]),
+                Route("/v1/plugins/{plugin_id}", self.plugin, methods=["GET"]),
+                Route("/v1/plugins/{plugin_id}/logs", self.logs, methods=["GET"]),
+                Route("/v1/events", self.events, methods=["GET"]),
+                Route("/v1/shutdown", self.shutdown, methods=["POST"]),
+            ],
+            exception_handlers={OrchestratorError: _problem},
+        )
+
+    async def status(self, request: Request) -> Response:
+        try:
+            engine: dict[str, JsonValue] = asdict(await self._probe.info())
+        except OrchestratorError as error:
+            engine = {"error": str(error)}
+        facts: dict[str, JsonValue] = {
+            "pid": self._facts.pid,
+            "version": self._facts.version,
+            "instance": self._facts.instance,
+            "uptime_seconds": round(self._now() - self._facts.started_at, 3),
+            "state_folder": self._facts.home,
+            "log_file": self._facts.log_file,
+            "plugins": len(self._manager.fleet.deployments),
+            "engine": engine,
+        }
+        return JSONResponse(facts)
+
+    async def apply(self, request: Request) -> Response:
+        wish = await _body(request, ApplyRequest)
+        names = await self._manager.apply(
+            [Path(path) for path in wish.paths],
+            Path(wish.config) if wish.config is not None else None,
+        )
+        return JSONResponse({"plugins": names})
+
+    async def plugins(self, request: Request) -> Response:
+        return JSONResponse([asdict(row) for row in statuses(self._manager.fleet)])
+
+    async def plugin(self, request: Request) -> Response:
+        plugin_id = request.path_params["plugin_id"]
+        deployment = self._manager.deployment(plugin_id)
+        fleet = self._manager.fleet
+        row = status(fleet, plugin_id)
+        report = fleet.reports.get(plugin_id)
+        sandbox = fleet.sandbox(plugin_id)
+        history = fleet.history(plugin_id)
+        details: dict[str, JsonValue] = {
+            **(asdict(row) if row is not None else {}),
+            "name": deployment.inputs.info.name,
+            "origin": deployment.inputs.origin,
+            "image": deployment.inputs.image,
+            "may": list(explain(deployment.grant)),
+            "tools": [tool.name for tool in deployment.inputs.info.tools],
+            "dependencies": list(deployment.dependencies),
+            "calls_in_flight": sandbox.in_flight if sandbox is not None else 0,
+            "disk_enforced_by": fleet.disks.get(plugin_id, ""),
+            "report": asdict(report) if report is not None else None,
+            "last_failure": {"reason": history.reason, "detail": history.detail}
+            if history.reason
+            else None,
+            "recent_failures": len(history.failures),
+            "deployment": described(deployment),
+            "events": [
+                _event(event) for event in self._bus.latest(subject=plugin_id, count=EVENTS_SHOWN)
+            ],
+        }
+        return JSONResponse(details)
+
+    async def logs(self, request: Request) -> Response:
+        container_id = self._manager.container_id(request.path_params["plugin_id"])
+        lines = self._engine.logs(
+            container_id,
+            follow=request.query_params.get("follow") == "1",
+            since=_number(request, "since"),
+            tail=int(_number(request, "tail")) or None,
+        )
+
+        async def text() -> AsyncIterator[bytes]:
+            async for line in lines:
+                yield json.dumps(asdict(line)).encode() + b"\n"
+
+        return StreamingResponse(text(), media_type="application/x-ndjson")
+
+    async def events(self, request: Request) -> Response:
+        subject = request.query_params.get("plugin")
+        count = int(_number(request, "count")) or 100
+        return JSONResponse([_event(e) for e in self._bus.latest(subject=subject, count=count)])
+
+    async def shutdown(self, request: Request) -> Response:
+        wish = await _body(request, ShutdownRequest)
+        swept = (0, 0)
+        if wish.down:
+            swept = await self._manager.down(with_volumes=wish.volumes)
+        self._shut_down()
+        return JSONResponse({"containers": swept[0], "volumes": swept[1]})
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    if not isinstance(error, OrchestratorError):
+        raise error
+    status_code, body = error_problem(error)
+    return Response(body, status_code=status_code, media_type=PROBLEM_TYPE)
+
+
+async def _body(request: Request, model: type[T]) -> T:
+    try:
+        return model.model_validate_json(await request.body() or b"{}")
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise BadRequest(f"request body: {field}: {first['msg']}") from error
+
+
+def _number(request: Request, name: str) -> float:
+    text = request.query_params.get(name, "0")
+    try:
+        return max(0.0, float(text))
+    except ValueError as error:
+        raise BadRequest(f"query: {name}: found {text!r}, expected a number") from error
+
+
+def _event(event: PluginEvent) -> dict[str, JsonValue]:
+    """In the CloudEvents JSON format's words."""
+    return {
+        "specversion": "1.0",
+        "id": event.event_id,
+        "type": event.type,
+        "source": event.source,
+        "subject": event.subject,
+        "time": datetime.fromtimestamp(event.at, tz=UTC).isoformat(),
+        "data": dict(event.data),
+    }

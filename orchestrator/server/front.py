@@ -1,0 +1,232 @@
+"""FrontProtocol: the daemon's one listener. Calls take the fast path, all else goes to Starlette.
+
+`POST /v1/plugins/{id}/execute` is answered here: no task, no timer and no decoding for a call that
+needs none, its body forwarded piece by piece with back-pressure both ways. A connection whose
+request is anything else is handed, with what it sent, to uvicorn's protocol, and stays there.
+"""
+
+import asyncio
+import itertools
+import re
+from collections.abc import Callable
+from typing import Final, Protocol, cast
+
+import httptools
+
+from orchestrator.errors import OrchestratorError
+from orchestrator.sandbox.call import Call, CallFailure, FailureCode
+from orchestrator.sandbox.exchange import Exchange
+from orchestrator.sandbox.sandbox import PluginSandbox
+from orchestrator.server.answer import Answer
+from orchestrator.server.problems import error_problem
+
+MAX_HEAD_BYTES: Final = 65_536
+_EXECUTE: Final = re.compile(rb"/v1/plugins/([a-z0-9-]{1,63})/execute")
+_WORD: Final = re.compile(rb"[\x21-\x7e]{1,128}")
+_TYPE: Final = re.compile(rb"[\x20-\x7e]{1,256}")
+_MILLISECONDS: Final = re.compile(rb"[0-9]{1,11}")
+_REQUEST_IDS = itertools.count(1)
+
+
+class Router(Protocol):
+    """Who knows the sandboxes."""
+
+    @property
+    def max_request_bytes(self) -> int: ...
+
+    def route(self, plugin_id: str) -> PluginSandbox | CallFailure:
+        """Raises OrchestratorError for a plugin that does not exist."""
+
+
+class FrontProtocol(asyncio.Protocol):
+    """One client connection. The parser calls the on_… methods."""
+
+    def __init__(self, router: Router, fallback: Callable[[], asyncio.Protocol]) -> None:
+        self._router = router
+        self._fallback = fallback
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport
+        self._raw = bytearray()
+        """What was read of a request whose head is not complete."""
+        self._headers: dict[bytes, bytes] = {}
+        self._url = b""
+        self._in_head = True
+        self._hand_over = False
+        self._answer: Answer | None = None
+        self._exchange: Exchange | None = None
+        self._sandbox: PluginSandbox | None = None
+        """Of a tool call whose input is still gathered in `_input`."""
+        self._input = bytearray()
+        self._received = 0
+
+    # -- asyncio --------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._drop_exchange()
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            self._raw += data
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserUpgrade, httptools.HttpParserError):
+            if not self._hand_over:
+                self._transport.close()
+                return
+        if self._hand_over:
+            self._give_away()
+        elif self._in_head and len(self._raw) > MAX_HEAD_BYTES:
+            self._transport.close()
+
+    def pause_writing(self) -> None:
+        if self._exchange is not None:
+            self._exchange.hold(paused=True)
+
+    def resume_writing(self) -> None:
+        if self._exchange is not None:
+            self._exchange.hold(paused=False)
+
+    # -- the request ----------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._headers = {}
+        self._url = b""
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        match = _EXECUTE.fullmatch(self._url)
+        if match is None or self._parser.get_method() != b"POST":
+            self._hand_over = True
+            return
+        self._in_head = False
+        self._raw.clear()
+        if self._answer is not None:  # pipelining: no client of ours does, and answers could cross
+            self._transport.close()
+            return
+        self._received = 0
+        self._answer = Answer(
+            self._transport, keep_alive=self._parser.should_keep_alive(), done=self._done
+        )
+        if self._headers.get(b"expect", b"").lower() == b"100-continue":
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._begin(match.group(1).decode(), self._answer)
+
+    def on_body(self, body: bytes) -> None:
+        self._received += len(body)
+        if self._received > self._router.max_request_bytes:
+            self._too_large()
+        elif self._sandbox is not None:
+            self._input += body
+        elif self._exchange is not None:
+            self._exchange.send(body)
+
+    def on_message_complete(self) -> None:
+        self._in_head = True
+        if self._hand_over:
+            return
+        if self._sandbox is not None and self._answer is not None:
+            self._run_tool(self._sandbox, self._answer)
+        elif self._exchange is not None:
+            self._exchange.finish()
+
+    # -- the call -------------------------------------------------------------------------------
+
+    def _begin(self, plugin_id: str, answer: Answer) -> None:
+        try:
+            sandbox = self._router.route(plugin_id)
+        except OrchestratorError as error:
+            answer.close_after()
+            answer.problem(*error_problem(error))
+            return
+        length = self._headers.get(b"content-length")
+        if isinstance(sandbox, CallFailure):
+            answer.close_after()
+            answer.on_failure(sandbox)
+        elif length is not None and int(length) > self._router.max_request_bytes:
+            self._too_large()
+        elif b"x-tool" in self._headers:
+            self._sandbox = sandbox
+        else:
+            chunked = b"transfer-encoding" in self._headers
+            size = None if chunked else int(length or b"0")
+            self._dispatch(sandbox, self._call(sandbox, size), answer)
+
+    def _run_tool(self, sandbox: PluginSandbox, answer: Answer) -> None:
+        """A tool's input is checked before the plugin sees it, so it is needed whole."""
+        self._sandbox = None
+        body, self._input = bytes(self._input), bytearray()
+        call = self._call(sandbox, len(body))
+        failure = sandbox.check_input(call.tool, body)
+        if failure is not None:
+            answer.on_failure(failure)
+            return
+        self._dispatch(sandbox, call, answer)
+        if self._exchange is not None:
+            self._exchange.send(body)
+            self._exchange.finish()
+
+    def _dispatch(self, sandbox: PluginSandbox, call: Call, answer: Answer) -> None:
+        exchange = sandbox.dispatch(call, answer)
+        self._exchange = None if exchange.over else exchange
+
+    def _call(self, sandbox: PluginSandbox, size: int | None) -> Call:
+        wished = self._headers.get(b"x-deadline-ms", b"")
+        return Call(
+            request_id=self._header(b"x-request-id", _WORD) or f"r{next(_REQUEST_IDS)}",
+            deadline_seconds=sandbox.deadline_seconds(
+                int(wished) / 1000 if _MILLISECONDS.fullmatch(wished) else None
+            ),
+            tool=self._header(b"x-tool", _WORD) or "(none)" if b"x-tool" in self._headers else "",
+            content_type=self._header(b"content-type", _TYPE) or "application/json",
+            content_length=size,
+            caller="operator",
+            traceparent=self._header(b"traceparent", _WORD),
+        )
+
+    def _header(self, name: bytes, shape: re.Pattern[bytes]) -> str:
+        """A header that travels on, or nothing where it is not of that shape."""
+        value = self._headers.get(name, b"")
+        return value.decode() if shape.fullmatch(value) else ""
+
+    def _too_large(self) -> None:
+        self._drop_exchange()
+        self._sandbox = None
+        self._input.clear()
+        if self._answer is None:
+            return
+        most = self._router.max_request_bytes
+        self._answer.close_after()
+        self._answer.on_failure(
+            CallFailure(
+                code=FailureCode.REQUEST_TOO_LARGE,
+                detail=f"found a body of more than {most} bytes (policy.calls.max_request_mb)",
+                repeat="safe",
+            )
+        )
+
+    def _drop_exchange(self) -> None:
+        if self._exchange is not None:
+            exchange, self._exchange = self._exchange, None
+            exchange.abandon()
+
+    def _done(self, keep_alive: bool) -> None:  # noqa: FBT001 - a callback
+        """The answer is out; a request that is still coming in has no more listener."""
+        self._exchange = None
+        self._answer = None
+        if not keep_alive or not self._in_head:
+            self._transport.close()
+
+    def _give_away(self) -> None:
+        protocol = self._fallback()
+        raw = bytes(self._raw)
+        self._transport.set_protocol(protocol)
+        protocol.connection_made(self._transport)
+        protocol.data_received(raw)
