@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from orchestrator.client.problem import DaemonProblem
 from orchestrator.errors import Kind, OrchestratorError
 
 DEFAULT_SECONDS: Final = 30.0
@@ -23,18 +24,6 @@ class DaemonNotRunning(OrchestratorError):
     """Nobody listens on the instance's socket."""
 
     kind, code = Kind.UNAVAILABLE, "daemon_not_running"
-
-
-class DaemonProblem(OrchestratorError):
-    """The daemon's own refusal, as it was sent: `kind` and `code` are its."""
-
-    kind, code = Kind.INTERNAL, "daemon_problem"
-
-    def __init__(self, problem: dict[str, Any], status: int) -> None:
-        super().__init__(str(problem.get("detail") or f"status {status}"))
-        self.problem = problem
-        self.remote_kind = _kind(problem.get("kind"), status)
-        self.remote_code = str(problem.get("code") or "daemon_problem")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,9 +189,3 @@ def _problem(status: int, content: bytes) -> DaemonProblem:
     except ValueError:
         problem = {"detail": content.decode("utf-8", "replace")[:500]}
     return DaemonProblem(problem if isinstance(problem, dict) else {}, status)
-
-
-def _kind(name: object, status: int) -> Kind:
-    if isinstance(name, str) and name in set(Kind):
-        return Kind(name)
-    return Kind.NOT_FOUND if status == http.client.NOT_FOUND else Kind.INTERNAL

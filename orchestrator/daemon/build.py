@@ -24,7 +24,7 @@ from orchestrator.manager.observe import Observer
 from orchestrator.manager.probe import Prober
 from orchestrator.manager.resolve import Resolver
 from orchestrator.manager.steps import Steps
-from orchestrator.model.versions import CORE_VERSION
+from orchestrator.version import CORE_VERSION
 from orchestrator.policy.seccomp import seccomp_profile
 from orchestrator.sandbox.call import CallFailure, FailureCode
 from orchestrator.sandbox.deadlines import DeadlineWheel
@@ -80,6 +80,7 @@ def place_of(settings: DaemonSettings) -> Place:
     """Where this instance's containers are compiled for."""
     return Place(
         instance=settings.instance,
+        owner=settings.owner,
         sockets_root=str(settings.sockets_root),
         seccomp_profile=seccomp_profile(),
     )
@@ -102,7 +103,9 @@ async def docker_backends(settings: DaemonSettings) -> AsyncIterator[Backends]:
             engine=engine,
             probe=engine,
             images=DockerImages(clients),
-            volumes=DockerVolumes(clients, root=settings.volumes_root),
+            volumes=DockerVolumes.detect(
+                clients, folder=settings.volumes_root, links=settings.volume_links
+            ),
         )
     finally:
         await clients.aclose()
@@ -151,8 +154,10 @@ def _manager(
     fleet: Fleet,
     wheel: DeadlineWheel,
 ) -> PluginManager:
+    place = place_of(settings)
+    labels = place.labels
     builder = ImageBuilder(images=backends.images, cache=settings.cache)
-    observer = Observer(instance=settings.instance, engine=backends.engine, fleet=fleet, bus=bus)
+    observer = Observer(labels=labels, engine=backends.engine, fleet=fleet, bus=bus)
 
     def new_sandbox(deployment: Deployment) -> PluginSandbox:
         return PluginSandbox(
@@ -165,7 +170,7 @@ def _manager(
         )
 
     steps = Steps(
-        instance=settings.instance,
+        labels=labels,
         fleet=fleet,
         engine=backends.engine,
         volumes=backends.volumes,
@@ -188,7 +193,7 @@ def _manager(
         engine=backends.engine,
         volumes=backends.volumes,
         bus=bus,
-        place=place_of(settings),
+        place=place,
         clock=clock,
     )
 

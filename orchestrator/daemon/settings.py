@@ -1,5 +1,6 @@
 """DaemonSettings: where an instance lives. From the environment and the command line, once."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,6 +40,11 @@ class DaemonSettings:
         return self.home / self.instance
 
     @property
+    def owner(self) -> str:
+        """Short hash of the folder: part of the names and labels of what the instance makes."""
+        return hashlib.sha256(str(self.folder).encode()).hexdigest()[:8]
+
+    @property
     def socket(self) -> Path:
         """The daemon's API."""
         return self.folder / "daemon.sock"
@@ -64,6 +70,11 @@ class DaemonSettings:
     def volumes_root(self) -> Path:
         """Disk images of the plugins' /data."""
         return self.folder / "volumes"
+
+    @property
+    def volume_links(self) -> Path:
+        """Where disks appear as devices; a reboot must empty it, as it renumbers the devices."""
+        return Path("/run/orchestrator") / f"{self.instance}-{self.owner}"
 
     @property
     def cache(self) -> Path:

@@ -15,6 +15,8 @@ from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.model.container import ContainerSpec, ContainerState, VolumeMount
 
 LABEL_INSTANCE = "orchestrator.instance"
+LABEL_OWNER = "orchestrator.owner"
+"""Tells instances of one name but different state folders apart."""
 LABEL_PLUGIN = "orchestrator.plugin"
 LABEL_VERSION = "orchestrator.version"
 LABEL_SANDBOX = "orchestrator.sandbox"

@@ -14,10 +14,10 @@ from orchestrator.engine.base import Engine
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.manager.deployment import Deployment
 from orchestrator.model.policy import LifecyclePolicy
-from orchestrator.model.versions import CORE_VERSION
 from orchestrator.policy.compile import initialize_context
 from orchestrator.sandbox.call import CallFailure
 from orchestrator.sandbox.sandbox import PluginSandbox
+from orchestrator.version import CORE_VERSION
 
 MAX_REASON_CHARACTERS: Final = 500
 DIED_AT_START: Final = "died_at_start"

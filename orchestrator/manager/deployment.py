@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue, TypeAdapter
 
+from orchestrator.engine.base import LABEL_INSTANCE, LABEL_OWNER
 from orchestrator.manager.plan import Want
 from orchestrator.model.info import PluginInfo
 from orchestrator.model.manifest import PluginManifest, WantedState
@@ -74,15 +75,22 @@ class Place:
     """Where deployments are compiled for: the same for all of an instance."""
 
     instance: str
+    owner: str
+    """Short hash of the state folder: two folders may hold instances of one name."""
     sockets_root: str
     seccomp_profile: str
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What marks containers and volumes as this instance's."""
+        return {LABEL_INSTANCE: self.instance, LABEL_OWNER: self.owner}
 
 
 def weigh(inputs: Inputs, policy: SecurityPolicy, place: Place) -> Deployment:
     """Decide and compile. Raises PermissionRefused, PermissionNotSupportedYet."""
     grant = decide(inputs.info, inputs.manifest, policy, config=inputs.config)
     site = Site(
-        instance=place.instance,
+        prefix=f"orchestrator-{place.instance}-{place.owner}",
         sockets_root=place.sockets_root,
         shares=inputs.shares,
         seccomp_profile=place.seccomp_profile,

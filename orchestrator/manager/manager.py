@@ -101,7 +101,7 @@ class PluginManager:
             return await sweep(
                 engine=self._engine,
                 volumes=self._volumes,
-                instance=self._place.instance,
+                labels=self._place.labels,
                 sockets_root=Path(self._place.sockets_root),
                 with_volumes=with_volumes,
             )

@@ -5,10 +5,9 @@ to time, everything is listed anew.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from orchestrator.engine.base import (
-    LABEL_INSTANCE,
     LABEL_PLUGIN,
     LABEL_SANDBOX,
     Engine,
@@ -34,8 +33,10 @@ WORDS = {"oom_killed": "its memory limit was reached (oom_killed)"}
 class Observer:
     """`look` after every step and hint; what it learns goes into the fleet and onto the bus."""
 
-    def __init__(self, *, instance: str, engine: Engine, fleet: Fleet, bus: PluginEventBus) -> None:
-        self.labels = {LABEL_INSTANCE: instance}
+    def __init__(
+        self, *, labels: Mapping[str, str], engine: Engine, fleet: Fleet, bus: PluginEventBus
+    ) -> None:
+        self.labels = labels
         self._engine = engine
         self._fleet = fleet
         self._bus = bus

@@ -1,12 +1,11 @@
 """Steps: carry out one action of the plan. Each may be cut off anywhere and be planned again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.engine.base import (
     LABEL_DIGEST,
-    LABEL_INSTANCE,
     LABEL_PLUGIN,
     LABEL_SANDBOX,
     LABEL_VERSION,
@@ -45,7 +44,7 @@ class Steps:
     def __init__(
         self,
         *,
-        instance: str,
+        labels: Mapping[str, str],
         fleet: Fleet,
         engine: Engine,
         volumes: VolumeStore,
@@ -53,7 +52,7 @@ class Steps:
         bus: PluginEventBus,
         new_sandbox: SandboxFactory,
     ) -> None:
-        self._instance = instance
+        self._labels = labels
         self._fleet = fleet
         self._engine = engine
         self._volumes = volumes
@@ -96,7 +95,7 @@ class Steps:
         await self._ensure_volumes(deployment)
         boosted = replace(compiled.spec, cpu_percent=compiled.start_cpu_percent)
         labels = {
-            LABEL_INSTANCE: self._instance,
+            **self._labels,
             LABEL_PLUGIN: plugin_id,
             LABEL_VERSION: deployment.inputs.info.version,
             LABEL_SANDBOX: compiled.sandbox_id,
@@ -203,7 +202,7 @@ class Steps:
 
     async def _ensure_volumes(self, deployment: Deployment) -> None:
         for mount in deployment.compiled.spec.volume_mounts:
-            labels = {LABEL_INSTANCE: self._instance, LABEL_PLUGIN: deployment.plugin_id}
+            labels = {**self._labels, LABEL_PLUGIN: deployment.plugin_id}
             volume = await self._volumes.ensure(mount, labels)
             self._fleet.disks[deployment.plugin_id] = volume.enforced_by
 

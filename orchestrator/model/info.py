@@ -5,15 +5,16 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, JsonValue, model_validator
 
-from orchestrator.model.base import Model, Name, PluginId
+from orchestrator.model.base import Model, Name, PluginId, Unexpected
 from orchestrator.model.limits import ResourceLimits
 from orchestrator.model.permissions import Permission, PermissionKind
 from orchestrator.model.versions import Dependency, Version, parse_dependency
 
-ToolName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-EventType = Annotated[
-    str, Field(pattern=r"^[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)*(\.\*)?$", max_length=200)
-]
+TOOL_NAME_PATTERN = r"^[a-z][a-z0-9_]{0,63}$"
+EVENT_TYPE_PATTERN = r"^[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)*(\.\*)?$"
+
+ToolName = Annotated[str, Field(pattern=TOOL_NAME_PATTERN)]
+EventType = Annotated[str, Field(pattern=EVENT_TYPE_PATTERN, max_length=200)]
 """A CloudEvents type; `*` may stand as the last segment of a subscription."""
 
 
@@ -86,9 +87,15 @@ class PluginInfo(Model):
         for field, names in lists.items():
             twins = sorted({name for name in names if names.count(name) > 1})
             if twins:
-                raise ValueError(f"{field} names {', '.join(twins)} more than once")
+                raise Unexpected(
+                    found=f"{', '.join(twins)} more than once",
+                    expected="every name once",
+                    field=(field,),
+                )
         if self.plugin_id in lists["dependencies"]:
-            raise ValueError("dependencies names the plugin itself")
+            raise Unexpected(
+                found="the plugin itself", expected="other plugins", field=("dependencies",)
+            )
         return self
 
     def tool(self, name: str) -> ToolInfo | None:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
-from orchestrator.model.base import Model, Name, PluginId
+from orchestrator.model.base import Model, Name, PluginId, Unexpected
 from orchestrator.model.limits import ResourceLimits
 from orchestrator.model.permissions import Permission
 
@@ -33,7 +33,8 @@ class Source(Model):
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
         if (self.build is None) == (self.image is None):
-            raise ValueError("exactly one of build and image is expected")
+            found = "both build and image" if self.build else "neither build nor image"
+            raise Unexpected(found=found, expected="exactly one of build and image")
         return self
 
 
@@ -77,13 +78,19 @@ class PluginManifest(Model):
 
     @model_validator(mode="after")
     def _grants_only(self) -> Self:
-        for permission in self.spec.permissions:
+        for index, permission in enumerate(self.spec.permissions):
             if permission.required or permission.reason:
-                raise ValueError(
-                    f"permission {permission.kind}: 'required' and 'reason' belong in plugin.yaml"
+                raise Unexpected(
+                    found=f"'required' or 'reason' of {permission.kind}",
+                    expected="them in plugin.yaml only",
+                    field=("spec", "permissions", index),
                 )
         kinds = [permission.kind for permission in self.spec.permissions]
         twins = sorted({kind for kind in kinds if kinds.count(kind) > 1})
         if twins:
-            raise ValueError(f"spec.permissions names {', '.join(twins)} more than once")
+            raise Unexpected(
+                found=f"{', '.join(twins)} more than once",
+                expected="every permission once",
+                field=("spec", "permissions"),
+            )
         return self

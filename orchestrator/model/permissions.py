@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from orchestrator.model.base import Model, Name, PluginId
+from orchestrator.model.base import Model, Name, PluginId, Unexpected
 
 
 class PermissionKind(StrEnum):
@@ -25,9 +25,9 @@ class PermissionKind(StrEnum):
     USER_INTERFACE = "user_interface"
 
 
-Host = Annotated[
-    str, Field(pattern=r"^(\*\.)?[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?:[1-9][0-9]{0,4}$")
-]
+HOST_PATTERN = r"^(\*\.)?[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?:[1-9][0-9]{0,4}$"
+
+Host = Annotated[str, Field(pattern=HOST_PATTERN)]
 """`host:port` or `*.host:port`, lower case."""
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
@@ -105,11 +105,28 @@ def _from_shorthand(value: Any) -> Any:
         return {"kind": value}
     if isinstance(value, dict) and len(value) == 1 and "kind" not in value:
         [(kind, parameters)] = value.items()
-        if parameters is None:
-            return {"kind": kind}
-        if isinstance(parameters, dict):
-            return {"kind": kind, **parameters}
-    return value
+        return {"kind": kind, **_parameters(kind, parameters)}
+    return _with_tuples(value) if isinstance(value, dict) else value
+
+
+def _parameters(kind: str, parameters: Any) -> dict[str, Any]:
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, dict):
+        raise Unexpected(
+            found=f"{kind} with something that is no mapping", expected="a mapping of parameters"
+        )
+    if "kind" in parameters:
+        # It would override the permission's name: `system_info: {kind: network_access}`.
+        raise Unexpected(found=f"'kind' among the parameters of {kind}", expected="no such field")
+    return _with_tuples(parameters)
+
+
+def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    """Lists as tuples: strict validation after a before-validator takes nothing else for one."""
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+    }
 
 
 Permission = Annotated[

@@ -42,7 +42,8 @@ _PYTHON_ENTRY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 class Site:
     """Where a container is to be made: all that is not the plugin's own."""
 
-    instance: str
+    prefix: str
+    """Begins the names of the instance's containers and volumes."""
     sockets_root: str
     """Host folder that holds one folder of sockets per sandbox."""
     shares: Mapping[str, str]
@@ -82,15 +83,15 @@ def compile_spec(grant: Grant, policy: SecurityPolicy, site: Site, *, image: str
         ),
         digest=digest,
         sandbox_id=sandbox_id,
-        container_name=f"orchestrator-{site.instance}-{sandbox_id}",
+        container_name=f"{site.prefix}-{sandbox_id}",
         sockets_folder=folder,
         start_cpu_percent=max(policy.lifecycle.start_cpu_percent, grant.limits.max_cpu_percent),
     )
 
 
-def volume_name(instance: str, plugin_id: str) -> str:
+def volume_name(prefix: str, plugin_id: str) -> str:
     """The plugin's /data: one per plugin, so that it survives restarts and updates."""
-    return f"orchestrator-{instance}-{plugin_id}-data"
+    return f"{prefix}-{plugin_id}-data"
 
 
 def command(entry_point: str) -> tuple[str, ...]:
@@ -153,7 +154,7 @@ def _widen(spec: ContainerSpec, permission: Permission, grant: Grant, site: Site
             return _with_shares(spec, shares, site, read_only=True)
         case FileSystemWrite(shares=shares):
             data = VolumeMount(
-                volume=volume_name(site.instance, spec.plugin_id),
+                volume=volume_name(site.prefix, spec.plugin_id),
                 target=DATA_TARGET,
                 size_bytes=grant.limits.max_disk_mb * _MEBIBYTE,
             )

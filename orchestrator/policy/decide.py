@@ -17,8 +17,9 @@ from orchestrator.model.permissions import (
     PermissionKind,
 )
 from orchestrator.model.policy import SecurityPolicy
-from orchestrator.model.versions import CORE_VERSION, older
+from orchestrator.model.versions import older
 from orchestrator.policy.grant import Grant, PermissionRefused, Refusal, Withheld
+from orchestrator.version import CORE_VERSION
 
 Rule = Callable[[PluginInfo, PluginManifest, SecurityPolicy], Iterator[Refusal]]
 

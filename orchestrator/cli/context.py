@@ -1,0 +1,70 @@
+"""What every command needs to know: which instance, where its socket is, where the policy lies."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from orchestrator.client.client import DaemonClient
+from orchestrator.daemon.settings import (
+    CONFIG_VARIABLE,
+    DEFAULT_CONFIG,
+    DaemonSettings,
+    InvalidSetting,
+    settings_from,
+)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def instance_option(function: F) -> F:
+    """`--instance NAME`, on every command that speaks of running plugins."""
+    return click.option(
+        "--instance", metavar="NAME", help="Which instance [ORCHESTRATOR_INSTANCE, or default]."
+    )(function)
+
+
+def config_option(function: F) -> F:
+    """`--config FILE`, on every command that weighs permissions."""
+    return click.option(
+        "--config",
+        metavar="FILE",
+        help="The policy's file [ORCHESTRATOR_CONFIG, or ./orchestrator.yaml if there is one].",
+    )(function)
+
+
+def json_option(function: F) -> F:
+    """`--json`: stable output for programs."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+
+
+def settings_of(instance: str | None) -> DaemonSettings:
+    """Raises InvalidSetting."""
+    return settings_from(
+        os.environ, instance=instance, user_home=Path.home(), is_root=os.geteuid() == 0
+    )
+
+
+def client_of(instance: str | None) -> DaemonClient:
+    """A client of the instance's daemon, running or not."""
+    return DaemonClient(settings_of(instance).socket)
+
+
+def config_file(option: str | None) -> Path | None:
+    """The policy's file, absolute; None for the default policy. Raises InvalidSetting."""
+    named = option or os.environ.get(CONFIG_VARIABLE)
+    path = Path(named or DEFAULT_CONFIG).absolute()
+    if path.is_file():
+        return path
+    if named:
+        raise InvalidSetting(
+            f"--config / {CONFIG_VARIABLE}: found {named!r}, expected an existing file"
+        )
+    return None
+
+
+def manifest_paths(arguments: tuple[str, ...]) -> list[Path]:
+    """Absolute paths of manifests; `manifests/` where none are named."""
+    return [Path(os.path.abspath(text)) for text in arguments or ("manifests",)]  # noqa: PTH100 - `..` goes, links stay

@@ -1,0 +1,72 @@
+"""`orchestrator doctor`."""
+
+import asyncio
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import click
+
+from orchestrator.cli.context import instance_option, json_option, settings_of
+from orchestrator.cli.exits import BY_KIND, OK
+from orchestrator.cli.render import table
+from orchestrator.daemon.build import docker_backends
+from orchestrator.daemon.settings import DaemonSettings
+from orchestrator.engine.base_image import base_tag
+from orchestrator.engine.loop_disks import obstacle
+from orchestrator.errors import Kind
+from orchestrator.manager.doctor import Finding, MachineFacts, Verdict, diagnose
+
+SIGNS: Final[Mapping[Verdict, tuple[str, str]]] = MappingProxyType(
+    {
+        Verdict.OK: ("✔", "green"),
+        Verdict.WARNING: ("▲", "yellow"),
+        Verdict.PROBLEM: ("✖", "red"),
+    }
+)
+
+
+@click.command()
+@json_option
+@instance_option
+def command(*, as_json: bool, instance: str | None) -> int:
+    """Check what this machine and its engine can hold; fails if a rule could not be held."""
+    findings = asyncio.run(_examine(settings_of(instance)))
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        click.echo(table(["CHECK", "FOUND", "ADVICE"], [_row(finding) for finding in findings]))
+    bad = any(finding.verdict is Verdict.PROBLEM for finding in findings)
+    return BY_KIND[Kind.UNAVAILABLE] if bad else OK
+
+
+async def _examine(settings: DaemonSettings) -> list[Finding]:
+    async with docker_backends(settings) as backends:
+        engine = await backends.probe.info()
+        tag = base_tag()
+        held = await backends.images.find(tag)
+    folder = _existing(settings.home)
+    return diagnose(
+        MachineFacts(
+            engine=engine,
+            home_free_bytes=shutil.disk_usage(folder).free,
+            home_writable=os.access(folder, os.W_OK),
+            disk_obstacle=obstacle() or "",
+            base_image=tag if held is not None else "",
+        )
+    )
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def _row(finding: Finding) -> list[str]:
+    sign, colour = SIGNS[finding.verdict]
+    return [click.style(f"{sign} {finding.check}", fg=colour), finding.found, finding.advice]

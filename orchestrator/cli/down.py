@@ -1,0 +1,80 @@
+"""`orchestrator down`."""
+
+import asyncio
+import contextlib
+import fcntl
+import shutil
+import time
+from pathlib import Path
+from typing import Final
+
+import click
+
+from orchestrator.cli.context import instance_option, settings_of
+from orchestrator.client.client import DaemonClient, DaemonNotRunning
+from orchestrator.daemon.build import docker_backends, place_of
+from orchestrator.daemon.settings import DaemonSettings
+from orchestrator.manager.sweep import sweep
+
+END_SECONDS: Final = 30.0
+
+
+@click.command()
+@click.option("--volumes", is_flag=True, help="Remove the plugins' data as well.")
+@instance_option
+def command(*, volumes: bool, instance: str | None) -> None:
+    """Stop and remove everything of this instance: plugins in order, then the daemon.
+
+    The plugins' data under /data is kept, unless --volumes says otherwise. What a killed daemon
+    left behind is found by its labels and removed too.
+    """
+    settings = settings_of(instance)
+    client = DaemonClient(settings.socket)
+    before = 0
+    if client.is_running():
+        before = sum(1 for row in client.plugins() if row["container_id"])
+        with contextlib.suppress(DaemonNotRunning):
+            client.shut_down(down=True, volumes=volumes)
+        _wait_for_end(settings)
+    containers, removed = asyncio.run(_sweep(settings, with_volumes=volumes))
+    _remove_state(settings, with_volumes=volumes)
+    data = "their data removed" if volumes else "their data kept"
+    click.echo(
+        f"instance {settings.instance} is down: {before + containers} plugins stopped, {data}"
+        + (f" ({removed} volumes)" if removed else "")
+    )
+
+
+async def _sweep(settings: DaemonSettings, *, with_volumes: bool) -> tuple[int, int]:
+    async with docker_backends(settings) as backends:
+        return await sweep(
+            engine=backends.engine,
+            volumes=backends.volumes,
+            labels=place_of(settings).labels,
+            sockets_root=settings.sockets_root,
+            with_volumes=with_volumes,
+        )
+
+
+def _wait_for_end(settings: DaemonSettings) -> None:
+    """The daemon's lock is free when it is gone."""
+    until = time.monotonic() + END_SECONDS
+    with settings.lock_file.open("a") as file:
+        while time.monotonic() < until:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                time.sleep(0.02)
+            else:
+                return
+
+
+def _remove_state(settings: DaemonSettings, *, with_volumes: bool) -> None:
+    """Records and sockets go; logs stay; disks stay unless they were asked for."""
+    folder: Path = settings.folder
+    for pattern in ("state.db*", "daemon.sock"):
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
+    if with_volumes:
+        shutil.rmtree(settings.volumes_root, ignore_errors=True)
+        shutil.rmtree(settings.volume_links, ignore_errors=True)

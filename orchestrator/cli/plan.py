@@ -1,0 +1,167 @@
+"""`orchestrator plan`."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import click
+from pydantic import JsonValue
+
+from orchestrator.cli.context import (
+    config_file,
+    config_option,
+    instance_option,
+    json_option,
+    manifest_paths,
+    settings_of,
+)
+from orchestrator.cli.exits import CHANGES, OK
+from orchestrator.cli.render import one_line
+from orchestrator.daemon.build import docker_backends, place_of, resolver_of
+from orchestrator.daemon.settings import DaemonSettings
+from orchestrator.engine.base import ImageStore
+from orchestrator.manager.deployment import Deployment
+from orchestrator.manager.desired import merge
+from orchestrator.manager.manager import stored_deployments
+from orchestrator.manager.preview import Change, ChangeKind, described, preview
+from orchestrator.manager.resolve import check_dependencies
+from orchestrator.model.load import load_instance_config, load_manifests
+from orchestrator.model.policy import SecurityPolicy
+from orchestrator.policy.explain import explain
+from orchestrator.store.memory import MemoryStore
+from orchestrator.store.sqlite import SqliteStore
+
+SIGNS: Final[Mapping[ChangeKind, tuple[str, str, str]]] = MappingProxyType(
+    {
+        ChangeKind.NONE: (" ", "white", "is as it should be"),
+        ChangeKind.CREATE: ("+", "green", "will be created"),
+        ChangeKind.REPLACE: ("~", "yellow", "will be replaced"),
+        ChangeKind.STOP: ("-", "red", "will be stopped"),
+        ChangeKind.REMOVE: ("-", "red", "will be removed"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What `up` would do, with what it would leave wanted."""
+
+    changes: Sequence[Change]
+    wanted: Mapping[str, Deployment]
+    to_build: frozenset[str]
+    """Plugins whose images are not there yet."""
+
+
+@click.command()
+@click.argument("paths", nargs=-1, metavar="[PATHS]...")
+@json_option
+@instance_option
+@config_option
+def command(
+    paths: tuple[str, ...], *, as_json: bool, instance: str | None, config: str | None
+) -> int:
+    """Show what `up` would do, without doing it; exit code 2 when something would change."""
+    settings = settings_of(instance)
+    result = asyncio.run(_preview(settings, manifest_paths(paths), config_file(config)))
+    if as_json:
+        click.echo(json.dumps([_json(result, change) for change in result.changes], indent=2))
+    else:
+        for change in result.changes:
+            _show(result, change)
+    changed = any(change.kind is not ChangeKind.NONE for change in result.changes)
+    if not as_json:
+        _sum_up(result.changes)
+    return CHANGES if changed else OK
+
+
+async def _preview(settings: DaemonSettings, paths: list[Path], config: Path | None) -> Preview:
+    manifests = load_manifests(paths)
+    policy = load_instance_config(config).policy if config is not None else SecurityPolicy()
+    async with docker_backends(settings) as backends:
+        resolver = resolver_of(settings, backends.images)
+        new = await resolver.resolve(manifests, policy)
+        old = _stored(settings, policy)
+        wanted = merge(old, new, paths)
+        check_dependencies(wanted.values())
+        containers = await backends.engine.list(place_of(settings).labels)
+        return Preview(
+            changes=preview(old, wanted, containers),
+            wanted=wanted,
+            to_build=await _missing_images(wanted, backends.images),
+        )
+
+
+def _stored(settings: DaemonSettings, policy: SecurityPolicy) -> dict[str, Deployment]:
+    if not settings.database.exists():
+        return stored_deployments(MemoryStore(), policy, place_of(settings))
+    store = SqliteStore.open(settings.database)
+    try:
+        return stored_deployments(store, policy, place_of(settings))
+    finally:
+        store.close()
+
+
+async def _missing_images(wanted: Mapping[str, Deployment], images: ImageStore) -> frozenset[str]:
+    return frozenset(
+        [name for name, d in wanted.items() if await images.find(d.inputs.image) is None]
+    )
+
+
+def _json(result: Preview, change: Change) -> dict[str, JsonValue]:
+    deployment = result.wanted.get(change.plugin_id)
+    return {
+        "plugin_id": change.plugin_id,
+        "change": change.kind,
+        "fields": [asdict(field) for field in change.fields],
+        "build_image": change.plugin_id in result.to_build,
+        "may": list(explain(deployment.grant)) if deployment else [],
+        "deployment": described(deployment) if deployment else None,
+    }
+
+
+def _show(result: Preview, change: Change) -> None:
+    sign, colour, words = SIGNS[change.kind]
+    deployment = result.wanted.get(change.plugin_id)
+    version = f" {deployment.inputs.info.version}" if deployment else ""
+    head = click.style(f"{sign} {change.plugin_id}{version}", fg=colour, bold=True)
+    click.echo(f"{head} {words}")
+    if deployment is None or change.kind is ChangeKind.NONE:
+        return
+    if change.kind is ChangeKind.CREATE:
+        for line in explain(deployment.grant):
+            click.echo(f"    {line}")
+        limits = deployment.grant.limits
+        click.echo(
+            f"    at most {limits.max_memory_mb} MiB memory, {limits.max_cpu_percent} % of a core, "
+            f"{limits.max_concurrent_requests} calls at a time of {limits.max_execution_time_sec} s"
+        )
+    if change.plugin_id in result.to_build:
+        click.echo(f"    image {deployment.inputs.image} will be built")
+    for field in change.fields:
+        click.echo(f"    {field.field}: {_value(field.old)} → {_value(field.new)}")
+
+
+def _value(value: JsonValue) -> str:
+    return one_line(json.dumps(value), 60)
+
+
+def _sum_up(changes: Sequence[Change]) -> None:
+    counts = {kind: sum(1 for change in changes if change.kind is kind) for kind in ChangeKind}
+    if not changes:
+        click.echo("no plugins")
+    elif counts[ChangeKind.NONE] == len(changes):
+        click.echo(f"\nnothing to do: {len(changes)} plugins are as they should be")
+    else:
+        words = {
+            ChangeKind.CREATE: "to create",
+            ChangeKind.REPLACE: "to replace",
+            ChangeKind.STOP: "to stop",
+            ChangeKind.REMOVE: "to remove",
+            ChangeKind.NONE: "unchanged",
+        }
+        parts = [f"{counts[kind]} {text}" for kind, text in words.items() if counts[kind]]
+        click.echo("\n" + ", ".join(parts))

@@ -1,0 +1,87 @@
+"""`orchestrator status`."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from orchestrator.cli.context import client_of, instance_option, json_option
+from orchestrator.cli.render import duration, fields, mark, one_line
+
+
+@click.command()
+@click.argument("plugin", required=False, metavar="[PLUGIN]")
+@json_option
+@instance_option
+def command(plugin: str | None, *, as_json: bool, instance: str | None) -> None:
+    """Show everything of a plugin; without one, the daemon itself."""
+    client = client_of(instance)
+    answer = client.plugin(plugin) if plugin is not None else client.status()
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+    elif plugin is not None:
+        _show_plugin(answer)
+    else:
+        _show_daemon(answer)
+
+
+def _show_daemon(status: Mapping[str, Any]) -> None:
+    engine = status["engine"]
+    reached = (
+        f"{engine['name']} {engine['version']} (cgroup v{engine['cgroup_version']})"
+        if "error" not in engine
+        else click.style(one_line(engine["error"]), fg="red")
+    )
+    click.echo(
+        fields(
+            [
+                ("daemon", f"pid {status['pid']}, version {status['version']}"),
+                ("instance", status["instance"]),
+                ("up for", duration(status["uptime_seconds"])),
+                ("plugins", str(status["plugins"])),
+                ("engine", reached),
+                ("state", status["state_folder"]),
+                ("log", status["log_file"]),
+            ]
+        )
+    )
+
+
+def _show_plugin(status: Mapping[str, Any]) -> None:
+    deployment = status["deployment"]
+    limits = deployment["limits"]
+    rows = [
+        ("plugin", f"{status['plugin_id']} {status['version']}: {one_line(status['name'])}"),
+        ("status", f"{mark(status['status'])}  {one_line(status['detail'])}"),
+        ("container", status["container_id"][:12] or "-"),
+        ("restarts", str(status["restarts"])),
+        ("image", status["image"]),
+        ("manifest", status["origin"]),
+        *(("it" if number == 0 else "", text) for number, text in enumerate(status["may"])),
+        (
+            "limits",
+            (
+                f"{limits['max_memory_mb']} MiB memory · {limits['max_cpu_percent']} % CPU · "
+                f"{limits['max_disk_mb']} MiB disk · {limits['max_execution_time_sec']} s · "
+                f"{limits['max_concurrent_requests']} calls"
+            ),
+        ),
+        ("calls", f"{status['calls_in_flight']} in flight"),
+        ("tools", ", ".join(status["tools"]) or "-"),
+    ]
+    if status["disk_enforced_by"]:
+        rows.append(("disk", f"held by {status['disk_enforced_by']}"))
+    if status["dependencies"]:
+        rows.append(("needs", ", ".join(status["dependencies"])))
+    if status["last_failure"]:
+        failure = status["last_failure"]
+        text = f"{failure['reason']}: {one_line(failure['detail'])}"
+        rows.append(("last failure", click.style(text, fg="red")))
+    click.echo(fields(rows))
+    if status["events"]:
+        click.echo(click.style("\nlatest events", bold=True))
+    for event in status["events"]:
+        name = event["type"].removeprefix("orchestrator.plugin.")
+        data = ", ".join(f"{key} {value}" for key, value in event["data"].items() if value != "")
+        click.echo(f"  {event['time'][11:19]}  {name:<14} {one_line(data)}")

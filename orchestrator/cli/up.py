@@ -1,0 +1,139 @@
+"""`orchestrator up`."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from orchestrator.cli.context import (
+    config_file,
+    config_option,
+    instance_option,
+    manifest_paths,
+    settings_of,
+)
+from orchestrator.cli.exits import BY_KIND, OK
+from orchestrator.cli.progress import Progress, settled
+from orchestrator.cli.render import plugin_rows
+from orchestrator.client.client import DaemonClient, DaemonNotRunning
+from orchestrator.client.spawn import spawn
+from orchestrator.daemon.settings import DaemonSettings
+from orchestrator.errors import Kind
+from orchestrator.model.load import load_instance_config, load_manifests
+
+POLL_SECONDS: Final = 0.1
+WAIT_SECONDS: Final = 1_800.0
+"""Longest `--wait`: base image and all plugin images built from nothing."""
+
+
+@click.command()
+@click.argument("paths", nargs=-1, metavar="[PATHS]...")
+@click.option("--detach", "-d", is_flag=True, help="Leave the daemon in the background.")
+@click.option("--wait", is_flag=True, help="With --detach: until every plugin runs or failed.")
+@instance_option
+@config_option
+def command(
+    paths: tuple[str, ...], *, detach: bool, wait: bool, instance: str | None, config: str | None
+) -> int:
+    """Bring plugins up as the manifests say, and keep them so.
+
+    PATHS are manifests or folders of manifests [manifests/]. What they hold is made so; plugins
+    that came from them before and are no longer there are removed; plugins from other paths are
+    left alone. Without --detach the command stays, and Ctrl-C takes the plugins down.
+    """
+    settings = settings_of(instance)
+    manifests, policy = manifest_paths(paths), config_file(config)
+    # Checked here first: a mistake in a file must not even start a daemon.
+    load_manifests(manifests)
+    if policy is not None:
+        load_instance_config(policy)
+    client = DaemonClient(settings.socket)
+    ours = _ensure_daemon(client, settings)
+    try:
+        names = _apply(client, manifests, policy, ours=ours)
+        return _follow(client, names, detach=detach, wait=wait, ours=ours)
+    except KeyboardInterrupt:
+        if detach or not ours:
+            raise
+        return _take_down(client)
+
+
+def _ensure_daemon(client: DaemonClient, settings: DaemonSettings) -> bool:
+    """Whether this command started it."""
+    if client.is_running():
+        return False
+    pid = spawn(
+        folder=settings.folder,
+        socket=settings.socket,
+        log_file=settings.log_file,
+        instance=settings.instance,
+    )
+    click.echo(
+        f"daemon of instance {settings.instance} started (pid {pid}, log {settings.log_file})",
+        err=True,
+    )
+    return True
+
+
+def _apply(
+    client: DaemonClient, manifests: Sequence[Path], policy: Path | None, *, ours: bool
+) -> list[str]:
+    try:
+        return client.apply(list(manifests), policy)
+    except BaseException:
+        if ours and not client.plugins():
+            client.shut_down(down=False, volumes=False)  # nothing half started
+        raise
+
+
+def _follow(
+    client: DaemonClient, names: Sequence[str], *, detach: bool, wait: bool, ours: bool
+) -> int:
+    if detach and not wait:
+        click.echo(f"{len(names)} plugins wanted; `orchestrator ps` shows them", err=True)
+        return OK
+    plugins = _wait(client, names)
+    click.echo(plugin_rows(plugins))
+    failed = [row for row in plugins if row["plugin_id"] in names and row["status"] == "error"]
+    for row in failed:
+        click.echo(f"\n{row['plugin_id']}: {row['detail']}", err=True)
+    if detach:
+        return BY_KIND[Kind.PLUGIN] if failed else OK
+    end = "Ctrl-C stops and removes them" if ours else "Ctrl-C leaves them running"
+    click.echo(f"\nup; {end}", err=True)
+    _stay(client)
+    return OK
+
+
+def _wait(client: DaemonClient, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Show progress until every named plugin runs, is stopped as wanted, or has failed."""
+    progress = Progress()
+    until = time.monotonic() + WAIT_SECONDS
+    while True:
+        plugins = client.plugins()
+        progress.show(plugins)
+        waited_for: list[Mapping[str, Any]] = [r for r in plugins if r["plugin_id"] in names]
+        if all(settled(row) for row in waited_for) or time.monotonic() > until:
+            progress.end()
+            return plugins
+        time.sleep(POLL_SECONDS)
+
+
+def _stay(client: DaemonClient) -> None:
+    """Until Ctrl-C, or until the daemon ends; changes are told as they come."""
+    progress = Progress()
+    while True:
+        try:
+            progress.show(client.plugins())
+        except DaemonNotRunning:
+            click.echo("the daemon ended", err=True)
+            return
+        time.sleep(1.0)
+
+
+def _take_down(client: DaemonClient) -> int:
+    click.echo("\nstopping the plugins (their data is kept)", err=True)
+    client.shut_down(down=True, volumes=False)
+    return OK

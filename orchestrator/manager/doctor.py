@@ -1,0 +1,127 @@
+"""Doctor: what this machine and its engine can hold, one named check each. Pure but for its facts.
+
+Each finding is a state that a person can act on, not a log line.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestrator.engine.base import EngineInfo
+
+
+class Verdict(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    check: str
+    verdict: Verdict
+    found: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineFacts:
+    """What the checks look at, gathered by the caller."""
+
+    engine: EngineInfo
+    home_free_bytes: int
+    home_writable: bool
+    disk_obstacle: str
+    """Why loop disks cannot be made; empty if they can."""
+    base_image: str
+    """The base image's tag, if the engine holds it."""
+
+
+MINIMUM_FREE_BYTES = 1 << 30
+
+
+def diagnose(facts: MachineFacts) -> list[Finding]:
+    """Every check's finding."""
+    return [*_engine(facts.engine), *_holds(facts.engine), *_disk(facts), *_images(facts)]
+
+
+def _engine(engine: EngineInfo) -> Iterator[Finding]:
+    yield Finding(
+        check="engine",
+        verdict=Verdict.OK,
+        found=f"{engine.name} {engine.version} (API {engine.api_version}), "
+        f"{engine.cores} cores, {engine.memory_bytes >> 20} MiB",
+    )
+
+
+def _holds(engine: EngineInfo) -> Iterator[Finding]:
+    limits_held = engine.cgroup_version in {1, 2} and engine.cgroup_driver != "none"
+    yield Finding(
+        check="limits",
+        verdict=Verdict.OK if limits_held else Verdict.PROBLEM,
+        found=f"cgroup v{engine.cgroup_version}, driver {engine.cgroup_driver}",
+        advice=""
+        if limits_held
+        else "this engine drops memory, CPU and process limits silently; use a rootful engine, "
+        "or delegate cgroup v2 controllers to the rootless one",
+    )
+    seccomp = any("seccomp" in option for option in engine.security_options)
+    yield Finding(
+        check="seccomp",
+        verdict=Verdict.OK if seccomp else Verdict.PROBLEM,
+        found="on" if seccomp else "off",
+        advice="" if seccomp else "the kernel or the engine was built without seccomp",
+    )
+    apparmor = any("apparmor" in option for option in engine.security_options)
+    yield Finding(
+        check="apparmor",
+        verdict=Verdict.OK if apparmor else Verdict.WARNING,
+        found="on" if apparmor else "off",
+        advice="" if apparmor else "one layer less; capabilities, seccomp and masks hold anyway",
+    )
+    yield Finding(
+        check="init",
+        verdict=Verdict.OK if engine.has_init else Verdict.PROBLEM,
+        found="docker-init is there" if engine.has_init else "no docker-init",
+        advice="" if engine.has_init else "install tini (Debian: part of docker.io)",
+    )
+    yield Finding(
+        check="gvisor",
+        verdict=Verdict.OK,
+        found="runsc is there" if "runsc" in engine.runtimes else "not installed",
+    )
+    if engine.rootless:
+        yield Finding(
+            check="rootless",
+            verdict=Verdict.WARNING,
+            found="the engine runs without root",
+            advice="disks of exact size cannot be made: /data is a tmpfs",
+        )
+
+
+def _disk(facts: MachineFacts) -> Iterator[Finding]:
+    yield Finding(
+        check="disk limit",
+        verdict=Verdict.OK if not facts.disk_obstacle else Verdict.WARNING,
+        found="enforced by loop-mounted ext4"
+        if not facts.disk_obstacle
+        else f"enforced by tmpfs, as {facts.disk_obstacle}",
+        advice="" if not facts.disk_obstacle else "/data is exact, but empty after each stop",
+    )
+    enough = facts.home_writable and facts.home_free_bytes >= MINIMUM_FREE_BYTES
+    yield Finding(
+        check="state folder",
+        verdict=Verdict.OK if enough else Verdict.PROBLEM,
+        found=f"{facts.home_free_bytes >> 20} MiB free"
+        if facts.home_writable
+        else "cannot be written",
+        advice="" if enough else "set ORCHESTRATOR_HOME to a folder with 1 GiB free",
+    )
+
+
+def _images(facts: MachineFacts) -> Iterator[Finding]:
+    yield Finding(
+        check="base image",
+        verdict=Verdict.OK,
+        found=facts.base_image or "not there yet; `orchestrator up` makes it",
+    )

@@ -1,0 +1,98 @@
+"""The system call filter of every plugin: an allow-list, in the engine's own JSON format.
+
+The profile is a file of its own because people review it. Reading it is the one read in policy/,
+and harmless there: it is part of the package, as constant as this module's code.
+"""
+
+import functools
+import importlib.resources
+import json
+from collections.abc import Mapping
+from types import MappingProxyType
+
+REFUSED: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(
+            ("ptrace", "process_vm_readv", "process_vm_writev", "kcmp", "pidfd_getfd"),
+            "reads or steers another process",
+        ),
+        **dict.fromkeys(
+            ("process_madvise", "process_mrelease"), "reclaims another process's memory"
+        ),
+        **dict.fromkeys(
+            ("add_key", "keyctl", "request_key"), "the kernel's key rings know no namespaces"
+        ),
+        **dict.fromkeys(
+            (
+                "mount",
+                "umount2",
+                "pivot_root",
+                "chroot",
+                "move_mount",
+                "open_tree",
+                "mount_setattr",
+            ),
+            "changes what is mounted where",
+        ),
+        **dict.fromkeys(("fsopen", "fsconfig", "fsmount", "fspick"), "makes file systems"),
+        **dict.fromkeys(("statmount", "listmount"), "shows the host's mounts"),
+        **dict.fromkeys(("unshare", "setns"), "enters namespaces, where capabilities come back"),
+        **dict.fromkeys(
+            ("io_uring_setup", "io_uring_enter", "io_uring_register"),
+            "calls the kernel past this filter; a frequent way out of containers",
+        ),
+        "userfaultfd": "holds the kernel up in the middle of its work",
+        "memfd_secret": "hides memory from the host",
+        **dict.fromkeys(("bpf", "perf_event_open"), "runs programs in the kernel, or watches it"),
+        **dict.fromkeys(
+            ("kexec_load", "kexec_file_load", "reboot"), "replaces or stops the kernel"
+        ),
+        **dict.fromkeys(
+            ("init_module", "finit_module", "delete_module", "create_module", "query_module"),
+            "the kernel's modules are the host's",
+        ),
+        **dict.fromkeys(
+            ("settimeofday", "clock_settime", "adjtimex", "clock_adjtime"),
+            "the clock is the host's",
+        ),
+        **dict.fromkeys(
+            ("swapon", "swapoff", "acct", "quotactl", "quotactl_fd"), "accounts are the host's"
+        ),
+        **dict.fromkeys(
+            ("name_to_handle_at", "open_by_handle_at"), "opens files past the mounts' limits"
+        ),
+        **dict.fromkeys(("fanotify_init", "fanotify_mark"), "watches whole file systems"),
+        **dict.fromkeys(
+            ("mbind", "set_mempolicy", "get_mempolicy", "migrate_pages", "move_pages"),
+            "places memory on the host's nodes",
+        ),
+        "set_mempolicy_home_node": "places memory on the host's nodes",
+        **dict.fromkeys(("iopl", "ioperm"), "speaks to the hardware"),
+        **dict.fromkeys(("sethostname", "setdomainname"), "the name is the operator's"),
+        "syslog": "the kernel's log tells of the host",
+        "lookup_dcookie": "tells paths of the host",
+        "modify_ldt": "old segments, a source of kernel bugs; only emulators use it",
+        "remap_file_pages": "replaced by mmap",
+        "vhangup": "hangs up a terminal",
+        **dict.fromkeys(
+            ("nfsservctl", "uselib", "ustat", "sysfs", "_sysctl", "vserver"), "gone or obsolete"
+        ),
+    }
+)
+"""System calls that no plugin gets, each with the reason; whatever is not allowed is refused too.
+
+Beside them the filter looks at arguments: `socket` makes AF_UNIX, AF_INET, AF_INET6 and
+NETLINK_ROUTE sockets only; `clone` makes no namespaces; `clone3` is answered ENOSYS, as its
+arguments cannot be seen; `ioctl` does everything but TIOCSTI and TIOCLINUX; `personality` only
+asks. Calls in the dialect of another architecture (32 bits, x32) kill the process.
+"""
+
+
+@functools.cache
+def seccomp_profile() -> str:
+    """The profile as canonical JSON text, without comments: rewording one restarts no plugin."""
+    source = importlib.resources.files("orchestrator.policy").joinpath("seccomp.json")
+    profile = json.loads(source.read_text(encoding="utf-8"))
+    for rule in profile["syscalls"]:
+        rule.pop("comment", None)
+    return json.dumps(profile, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,1 @@
+"""PluginRegistry: which plugins there are, what they depend on, which versions fit together."""
