@@ -58,7 +58,7 @@ def _show_plugin(status: Mapping[str, Any]) -> None:
         ("restarts", str(status["restarts"])),
         ("image", status["image"]),
         ("manifest", status["origin"]),
-        *(("it" if number == 0 else "", text) for number, text in enumerate(status["may"])),
+        *(("rights" if number == 0 else "", text) for number, text in enumerate(status["may"])),
         (
             "limits",
             (

@@ -4,6 +4,7 @@ On http.client of the standard library: a command line's start-up time is worth 
 richer client, and the daemon is on this machine.
 """
 
+import contextlib
 import http.client
 import json
 import os
@@ -161,7 +162,9 @@ class DaemonClient:
         headers: dict[str, str],
     ) -> http.client.HTTPResponse:
         try:
-            connection.request(method, path, body=body, headers=headers)
+            # A daemon that refuses a body answers before it has read it all: read that answer.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(method, path, body=body, headers=headers)
             return connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             raise DaemonNotRunning(f"the daemon at {self._path} ended: {error!r}") from error

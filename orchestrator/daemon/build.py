@@ -24,7 +24,6 @@ from orchestrator.manager.observe import Observer
 from orchestrator.manager.probe import Prober
 from orchestrator.manager.resolve import Resolver
 from orchestrator.manager.steps import Steps
-from orchestrator.version import CORE_VERSION
 from orchestrator.policy.seccomp import seccomp_profile
 from orchestrator.sandbox.call import CallFailure, FailureCode
 from orchestrator.sandbox.deadlines import DeadlineWheel
@@ -32,6 +31,7 @@ from orchestrator.sandbox.sandbox import PluginSandbox
 from orchestrator.server.app import Api, Facts
 from orchestrator.store.base import RecordStore
 from orchestrator.store.sqlite import SqliteStore
+from orchestrator.version import CORE_VERSION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -97,7 +97,12 @@ async def _drain(daemon: Daemon) -> None:
 
 async def _listen(settings: DaemonSettings, daemon: Daemon) -> asyncio.AbstractServer:
     config = uvicorn.Config(
-        daemon.api.app(), http="httptools", ws="none", lifespan="off", log_config=None
+        daemon.api.app(),
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
     )
     config.load()
     state = uvicorn.Server(config).server_state

@@ -52,4 +52,4 @@ class PluginEventBus:
     def latest(self, *, subject: str | None = None, count: int = 100) -> list[PluginEvent]:
         """The latest events, oldest first, of one plugin or of all."""
         fitting = [e for e in self._kept if subject is None or e.subject == subject]
-        return fitting[-count:]
+        return fitting[max(0, len(fitting) - count) :]

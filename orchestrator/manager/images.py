@@ -1,14 +1,29 @@
 """ImageBuilder: a plugin's image, there when its container is to be made; the base image first."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from orchestrator.engine.base import ImageNotFound, ImageStore
 from orchestrator.engine.base_image import ensure_base
 from orchestrator.engine.build import ensure_image, plan_image
 from orchestrator.manager.deployment import Deployment
 from orchestrator.model.policy import BuildPolicy
+
+_STEP: Final = re.compile(r"Step (\d+)/(\d+)")
+_FETCHED: Final = re.compile(r"(?:Collecting|Downloading|Processing) +(?:\S*/)?([A-Za-z0-9_.]+)")
+
+
+def in_words(line: str) -> str | None:
+    """What a line of the builder's or pip's means to somebody who waits; None for most."""
+    step, fetched = _STEP.match(line.strip()), _FETCHED.match(line.strip())
+    if step:
+        return f"building its image, step {step[1]} of {step[2]}"
+    if fetched:
+        return f"fetching {fetched[1]}"
+    return None
 
 
 class ImageBuilder:
@@ -33,9 +48,15 @@ class ImageBuilder:
                 "run `orchestrator up` again to pull it"
             )
         folder = Path(inputs.build_folder)
+
+        def tell(line: str) -> None:
+            words = in_words(line)
+            if words is not None:
+                progress(words)
+
         progress("waiting for the base image")
         async with self._base:
-            base = await ensure_base(self._images, cache=self._cache, progress=progress)
+            base = await ensure_base(self._images, cache=self._cache, progress=tell)
         plan = await asyncio.to_thread(plan_image, folder, deployment.plugin_id, base)
         if plan.tag != inputs.image:
             raise ImageNotFound(
@@ -49,7 +70,7 @@ class ImageBuilder:
                 images=self._images,
                 policy=policy,
                 cache=self._cache,
-                progress=progress,
+                progress=tell,
             )
 
     def _place(self, count: int) -> asyncio.Semaphore:

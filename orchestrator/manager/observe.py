@@ -75,10 +75,13 @@ class Observer:
 
     def _update(self, found: list[ContainerState], gone: Iterable[str], now: float) -> None:
         for container_id in sorted(gone):
-            container = self._fleet.containers.pop(container_id, None)
-            if container is not None:
-                self._note_gone(container, now)
+            known = self._fleet.containers.pop(container_id, None)
+            if known is not None and known.phase is not ContainerPhase.GONE:
+                self._note_gone(known, now)
         for container in found:
+            known = self._fleet.containers.get(container.container_id)
+            if container.phase is ContainerPhase.GONE and known is not None and known != container:
+                self._note_gone(container, now)
             self._fleet.containers[container.container_id] = container
             if container.phase is ContainerPhase.EXITED:
                 self._note_death(container)

@@ -16,7 +16,6 @@ from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.manager.deployment import Deployment, Inputs, Place, weigh
 from orchestrator.manager.shares import real_shares
 from orchestrator.model.info import PluginInfo
-from orchestrator.model.json_schema import check_config
 from orchestrator.model.load import LoadedManifest, load_plugin_info, parse_plugin_info
 from orchestrator.model.manifest import PluginManifest, WantedState
 from orchestrator.model.permissions import FileSystemRead, FileSystemWrite
@@ -78,9 +77,7 @@ class Resolver:
     ) -> Deployment | OrchestratorError:
         try:
             found = await self._find(loaded)
-            config = check_config(
-                found.info.config_schema, loaded.manifest.spec.config, file=str(loaded.path)
-            )
+            config = loaded.config(found.info)
             inputs = Inputs(
                 info=found.info,
                 manifest=loaded.manifest,

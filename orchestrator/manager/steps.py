@@ -1,8 +1,10 @@
 """Steps: carry out one action of the plan. Each may be cut off anywhere and be planned again."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from orchestrator.engine.base import (
     LABEL_DIGEST,
@@ -35,6 +37,7 @@ from orchestrator.model.policy import SecurityPolicy
 from orchestrator.sandbox.listener import make_folder
 from orchestrator.sandbox.sandbox import PluginSandbox, SandboxState
 
+NAME_TAKEN_SECONDS: Final = 0.2
 SandboxFactory = Callable[[Deployment], PluginSandbox]
 
 
@@ -107,7 +110,10 @@ class Steps:
                 boosted, name=compiled.container_name, labels=labels
             )
         except ContainerNameTaken:
-            return  # a daemon killed right here made it already: the next look finds it
+            # A daemon killed right here made it already, or the engine is still removing it: the
+            # next look tells.
+            await asyncio.sleep(NAME_TAKEN_SECONDS)
+            return
         await self._bring_up(deployment, container_id, policy)
 
     async def _launch(self, plugin_id: str, container_id: str, policy: SecurityPolicy) -> None:
@@ -181,6 +187,8 @@ class Steps:
             await sandbox.control("POST", "/v1/cleanup", b"", deadline_seconds=max(grace, 0.1))
         await self._engine.stop(action.container_id, grace_seconds=grace)
         await self._engine.remove(action.container_id)
+        # Before anybody looks: a container that we took away has not vanished.
+        self._fleet.containers.pop(action.container_id, None)
         if container is not None:
             self._close(container.label(LABEL_SANDBOX), remove_folder=True)
             self._fleet.forget_run(container.label(LABEL_SANDBOX))

@@ -21,6 +21,9 @@ from orchestrator.model.versions import older
 from orchestrator.policy.grant import Grant, PermissionRefused, Refusal, Withheld
 from orchestrator.version import CORE_VERSION
 
+_OPEN_WHEN_EMPTY = frozenset({"allow", "ports"})
+"""Parameters of network_access that bound it: it is unbounded without them."""
+
 Rule = Callable[[PluginInfo, PluginManifest, SecurityPolicy], Iterator[Refusal]]
 
 
@@ -64,6 +67,15 @@ def parameters(permission: Permission) -> dict[str, frozenset[str]]:
     }
 
 
+def _beyond(parameter: str, granted: frozenset[str], asked: frozenset[str]) -> str:
+    """What is granted beyond what is asked, in words; empty if nothing is."""
+    if parameter in _OPEN_WHEN_EMPTY and not asked:
+        return ""
+    if parameter in _OPEN_WHEN_EMPTY and not granted:
+        return "anything"
+    return ", ".join(sorted(granted - asked))
+
+
 def _known_secrets(
     info: PluginInfo, manifest: PluginManifest, policy: SecurityPolicy
 ) -> Iterator[Refusal]:
@@ -91,11 +103,11 @@ def _nothing_unasked(
             continue
         wish = parameters(asked[permission.kind])
         for name, values in parameters(permission).items():
-            if extra := values - wish[name]:
+            if extra := _beyond(name, values, wish[name]):
                 yield Refusal(
                     rule="permission_wider_than_asked",
                     field=f"spec.permissions.{permission.kind}.{name}",
-                    found=", ".join(sorted(extra)),
+                    found=extra,
                     expected=f"at most {', '.join(sorted(wish[name])) or 'nothing'}",
                 )
 

@@ -1,5 +1,6 @@
 """MemoryStore: the in-memory twin."""
 
+import json
 from collections.abc import Mapping
 
 from orchestrator.store.base import Record
@@ -9,17 +10,22 @@ class MemoryStore:
     """Forgets everything with the process."""
 
     def __init__(self) -> None:
-        self._records: dict[str, dict[str, Record]] = {}
+        self._records: dict[str, dict[str, str]] = {}
 
     def load(self, kind: str) -> dict[str, Record]:
-        return dict(self._records.get(kind, {}))
+        return {key: json.loads(text) for key, text in self._records.get(kind, {}).items()}
 
     def put_all(self, kind: str, records: Mapping[str, Record | None]) -> None:
+        # As JSON, like its twin: nobody who still holds a record changes what was put.
+        texts = {
+            key: None if record is None else json.dumps(dict(record))
+            for key, record in records.items()
+        }
         table = self._records.setdefault(kind, {})
-        for key, record in records.items():
-            if record is None:
+        for key, text in texts.items():
+            if text is None:
                 table.pop(key, None)
             else:
-                table[key] = dict(record)
+                table[key] = text
 
     def close(self) -> None: ...
