@@ -271,7 +271,8 @@ def decode_state(inspect: Mapping[str, Any]) -> ContainerState:
         exit_code=state["ExitCode"] if ended else None,
         oom_killed=state["OOMKilled"],
         started_at=started,
-        finished_at=finished,
+        # Two clocks: a program that ends at once may have finished before Docker says it started.
+        finished_at=max(finished, started) if ended else finished,
         cpu_percent=cpu_percent(inspect["HostConfig"]),
     )
 

@@ -56,10 +56,11 @@ def death_reason(container: ContainerState, *, oom_seen: bool) -> str:
 
 def next_start(history: History, *, now: float) -> float | None:
     """The earliest time of the next start, or None when the plugin is given up."""
+    if len(history.failures) > MAX_FAILURES:
+        # `note_failure` kept those within the window of the last one; waiting mends nothing.
+        return None
     recent = [when for when in history.failures if when > now - WINDOW_SECONDS]
     if not recent:
         return now
-    if len(recent) > MAX_FAILURES:
-        return None
     delay = min(FIRST_DELAY_SECONDS * 2.0 ** (len(recent) - 1), MAX_DELAY_SECONDS)
     return max(recent) + delay

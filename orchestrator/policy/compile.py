@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
+from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.model.container import BindMount, ContainerSpec, Tmpfs, VolumeMount
 from orchestrator.model.permissions import (
     DatabaseAccess,
@@ -36,6 +37,18 @@ from orchestrator.policy.grant import Grant, PermissionNotSupportedYet
 
 _MEBIBYTE = 1 << 20
 _PYTHON_ENTRY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+class EntryPointUnusable(OrchestratorError):
+    """The entry point is no Python class, and as a command it cannot be split into words."""
+
+    kind, code = Kind.INVALID, "entry_point_unusable"
+
+    def __init__(self, entry_point: str, why: str) -> None:
+        super().__init__(
+            f"plugin.yaml entry_point: found {entry_point!r} ({why}), "
+            "expected module:Class, or a command in the shell's quoting"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +77,7 @@ class Compiled:
 
 
 def compile_spec(grant: Grant, policy: SecurityPolicy, site: Site, *, image: str) -> Compiled:
-    """The container for `grant`. Raises PermissionNotSupportedYet."""
+    """The container for `grant`. Raises PermissionNotSupportedYet, EntryPointUnusable."""
     unsupported = tuple(name for p in grant.permissions for name in _unsupported(p))
     if unsupported:
         raise PermissionNotSupportedYet(grant.info.plugin_id, unsupported)
@@ -95,10 +108,19 @@ def volume_name(prefix: str, plugin_id: str) -> str:
 
 
 def command(entry_point: str) -> tuple[str, ...]:
-    """`module:Class` runs under the Python SDK; anything else is the command itself."""
+    """`module:Class` runs under the Python SDK; anything else is the command itself.
+
+    Raises EntryPointUnusable.
+    """
     if _PYTHON_ENTRY.fullmatch(entry_point):
         return ("python3", "-m", "orchestrator_sdk", entry_point)
-    return tuple(shlex.split(entry_point))
+    try:
+        argv = tuple(shlex.split(entry_point))
+    except ValueError as error:
+        raise EntryPointUnusable(entry_point, str(error)) from error
+    if not argv:
+        raise EntryPointUnusable(entry_point, "no word in it")
+    return argv
 
 
 def initialize_context(grant: Grant) -> dict[str, object]:

@@ -15,9 +15,11 @@ from orchestrator.sandbox.call import CallFailure, FailureCode
 
 MAX_HEAD_BYTES: Final = 32_768
 MAX_HEADERS: Final = 100
+MAX_TYPE_BYTES: Final = 256
 _ACCEPTED: Final = (
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: PTTH/1.0\r\n\r\n"
 )
+_BODILESS: Final = frozenset({204, 304})
 _REASONS: Final = {400: b"Bad Request", 409: b"Conflict", 503: b"Service Unavailable"}
 
 
@@ -63,15 +65,14 @@ class PluginConnection(asyncio.Protocol):
     __slots__ = (
         "_board",
         "_body_bytes",
-        "_content_length",
-        "_content_type",
-        "_framed",
+        "_clogged",
         "_head_bytes",
         "_headers",
         "_in_head",
         "_listener",
         "_max_body_bytes",
         "_parser",
+        "_paused",
         "_reply_done",
         "_request_sent",
         "_state",
@@ -89,6 +90,7 @@ class PluginConnection(asyncio.Protocol):
         self._reset_head()
         self._body_bytes = self._max_body_bytes = 0
         self._request_sent = self._reply_done = False
+        self._clogged = self._paused = False
         self.lane = ""
 
     # -- what the host does ---------------------------------------------------------------------
@@ -116,6 +118,7 @@ class PluginConnection(asyncio.Protocol):
     def pause_reply(self, *, paused: bool) -> None:
         """Hold the plugin back while the caller is slow to read."""
         if self._transport is not None and not self._transport.is_closing():
+            self._paused = paused
             (self._transport.pause_reading if paused else self._transport.resume_reading)()
 
     def close(self) -> None:
@@ -123,6 +126,7 @@ class PluginConnection(asyncio.Protocol):
         self._listener = None
         if self._transport is not None:
             self._transport.abort()
+        self._leave()
 
     # -- asyncio --------------------------------------------------------------------------------
 
@@ -131,11 +135,13 @@ class PluginConnection(asyncio.Protocol):
         if not self._board.opened(self):
             self.close()
 
+    def eof_received(self) -> None:
+        self._leave()
+
     def connection_lost(self, exc: Exception | None) -> None:
-        self._state = _State.CLOSED
         self._transport = None
         self._fail(FailureCode.PLUGIN_DISCONNECTED, "the plugin ended the connection")
-        self._board.closed(self)
+        self._leave()
 
     def data_received(self, data: bytes) -> None:
         if self._state is _State.BUSY:
@@ -146,10 +152,12 @@ class PluginConnection(asyncio.Protocol):
             self.close()  # nobody asked
 
     def pause_writing(self) -> None:
+        self._clogged = True
         if self._listener is not None:
             self._listener.on_request_flow(paused=True)
 
     def resume_writing(self) -> None:
+        self._clogged = False
         if self._listener is not None:
             self._listener.on_request_flow(paused=False)
 
@@ -165,10 +173,14 @@ class PluginConnection(asyncio.Protocol):
         except httptools.HttpParserError:
             self._refuse(400)
         else:
-            if not self._in_head or self._head_bytes > MAX_HEAD_BYTES:
+            if self._state is _State.HANDSHAKE and (
+                not self._in_head or self._head_bytes > MAX_HEAD_BYTES
+            ):
                 self._refuse(400)  # a whole request that is no upgrade, or one that never ends
 
     def _take_lane(self) -> None:
+        if self._state is not _State.HANDSHAKE:
+            return  # its headers were refused already
         parser = cast("httptools.HttpRequestParser", self._parser)
         upgrade = self._headers.get(b"upgrade", b"")
         if (parser.get_method(), upgrade.lower()) != (b"GET", b"ptth/1.0"):
@@ -187,7 +199,6 @@ class PluginConnection(asyncio.Protocol):
         self._board.idle(self)
 
     def _refuse(self, status: int) -> None:
-        self._state = _State.CLOSED
         if self._transport is not None:
             reason = _REASONS.get(status, b"Refused")
             self._transport.write(
@@ -195,6 +206,7 @@ class PluginConnection(asyncio.Protocol):
                 % (status, reason)
             )
             self._transport.close()
+        self._leave()
 
     # -- answers --------------------------------------------------------------------------------
 
@@ -202,20 +214,33 @@ class PluginConnection(asyncio.Protocol):
         if self._reply_done:
             self._bad("sent more after its answer was complete")
             return
-        if self._in_head:
-            self._head_bytes += len(data)
+        body_bytes = self._body_bytes
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._bad(f"sent what is not HTTP/1.1: {error}")
             return
-        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
-            self._bad(f"sent an answer's head of more than {MAX_HEAD_BYTES} bytes")
+        if self._reply_done:
+            # Not from the parser's callback: what follows in `data` would answer the next request.
+            if self._request_sent:
+                self._finish()
+        elif self._body_bytes == body_bytes:
+            self._head_bytes += len(data)  # a head, a trailer or a chunk's extension
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._bad(f"sent more than {MAX_HEAD_BYTES} bytes that are no body")
+        else:
+            self._head_bytes = 0
+
+    def on_message_begin(self) -> None:
+        if self._reply_done:
+            self._bad("sent more after its answer was complete")
 
     def on_url(self, url: bytes) -> None:
         """Of the handshake; the lane is what counts."""
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:
+            return  # a trailer
         self._headers[name.lower()] = value
         if len(self._headers) > MAX_HEADERS:
             self._bad(f"sent more than {MAX_HEADERS} headers")
@@ -226,18 +251,27 @@ class PluginConnection(asyncio.Protocol):
             return
         status = cast("httptools.HttpResponseParser", self._parser).get_status_code()
         length = self._headers.get(b"content-length")
-        chunked = self._headers.get(b"transfer-encoding", b"").lower() == b"chunked"
+        content_type = self._headers.get(b"content-type", b"application/json")
         if not 200 <= status <= 599:  # noqa: PLR2004 - final statuses of HTTP
             self._bad(f"answered with status {status}")
-        elif (length is None) == (not chunked) and status not in {204, 304}:
+        elif not self._well_framed(status, length):
             self._bad("framed its answer by neither Content-Length nor chunked, or by both")
+        elif len(content_type) > MAX_TYPE_BYTES or not content_type.isascii():
+            self._bad(f"sent a Content-Type that is not ASCII or over {MAX_TYPE_BYTES} bytes")
         elif length is not None and int(length) > self._max_body_bytes:
             self._too_large()
         else:
-            content_type = self._headers.get(b"content-type", b"application/json")
-            self._listener.on_reply_head(
-                status, content_type.decode("latin-1"), int(length) if length is not None else None
-            )
+            size = int(length) if length is not None else 0 if status in _BODILESS else None
+            self._listener.on_reply_head(status, content_type.decode(), size)
+
+    def _well_framed(self, status: int, length: bytes | None) -> bool:
+        """By exactly one of the two; an answer that can have no body may have neither."""
+        encoding = self._headers.get(b"transfer-encoding")
+        if status in _BODILESS:
+            return encoding is None and length in {None, b"0"}
+        if length is not None:
+            return encoding is None
+        return encoding is not None and encoding.lower() == b"chunked"
 
     def on_body(self, body: bytes) -> None:
         if self._listener is None:
@@ -252,19 +286,22 @@ class PluginConnection(asyncio.Protocol):
         if self._state is not _State.BUSY:
             return
         self._reply_done = True
-        if self._request_sent:
-            self._finish()
 
     def _finish(self) -> None:
-        """Both ways are done: the connection is free for the next request, or closes."""
+        """Both ways are done: the connection is free for the next request, or closes.
+
+        A plugin that answered what it has not read keeps no connection: requests would pile up.
+        """
         listener, self._listener = self._listener, None
-        keep = cast("httptools.HttpResponseParser", self._parser).should_keep_alive()
-        if keep:
+        parser = cast("httptools.HttpResponseParser", self._parser)
+        if self._paused:
+            self.pause_reply(paused=False)
+        if self._state is _State.BUSY and not self._clogged and parser.should_keep_alive():
             self._state = _State.IDLE
             self._board.idle(self)
         elif self._transport is not None:
-            self._state = _State.CLOSED
             self._transport.close()
+            self._leave()
         if listener is not None:
             listener.on_reply_end()
 
@@ -284,6 +321,12 @@ class PluginConnection(asyncio.Protocol):
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.on_reply_failure(CallFailure(code=code, detail=detail))
+
+    def _leave(self) -> None:
+        """No more calls for it; at once, since connection_lost comes a turn of the loop later."""
+        if self._state is not _State.CLOSED:
+            self._state = _State.CLOSED
+            self._board.closed(self)
 
     def _reset_head(self) -> None:
         self._headers: dict[bytes, bytes] = {}

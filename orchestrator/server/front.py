@@ -143,12 +143,10 @@ class FrontProtocol(asyncio.Protocol):
         try:
             sandbox = self._router.route(plugin_id)
         except OrchestratorError as error:
-            answer.close_after()
             answer.problem(*error_problem(error))
             return
         length = self._headers.get(b"content-length")
         if isinstance(sandbox, CallFailure):
-            answer.close_after()
             answer.on_failure(sandbox)
         elif length is not None and int(length) > self._router.max_request_bytes:
             self._too_large()
@@ -200,7 +198,8 @@ class FrontProtocol(asyncio.Protocol):
         self._drop_exchange()
         self._sandbox = None
         self._input.clear()
-        if self._answer is None:
+        if self._answer is None:  # answered already, and still it sends
+            self._transport.close()
             return
         most = self._router.max_request_bytes
         self._answer.close_after()
@@ -218,10 +217,10 @@ class FrontProtocol(asyncio.Protocol):
             exchange.abandon()
 
     def _done(self, keep_alive: bool) -> None:  # noqa: FBT001 - a callback
-        """The answer is out; a request that is still coming in has no more listener."""
+        """The answer is out; what is still coming in of the request's body is read and dropped."""
         self._exchange = None
         self._answer = None
-        if not keep_alive or not self._in_head:
+        if not keep_alive:
             self._transport.close()
 
     def _give_away(self) -> None:

@@ -1,0 +1,43 @@
+"""A test that needs Docker fails without it: a skipped proof proves nothing."""
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.engine.docker_client import DockerClients
+from orchestrator.errors import OrchestratorError
+from tests.support.instance import Instance, new_name
+
+
+@functools.cache
+def _why_no_engine() -> str | None:
+    try:
+        DockerClients.connect().own(timeout=10).close()
+    except OrchestratorError as error:
+        return str(error)
+    return None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("docker") and (reason := _why_no_engine()):
+        pytest.fail(f"{reason}\n(`-m 'not docker'` leaves the Docker tests out)", pytrace=False)
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[Instance]:
+    """An orchestrator of the test's own; everything it made is taken down."""
+    made = Instance(tmp_path, new_name())
+    yield made
+    made.destroy()
+    assert made.left_over() == []
+
+
+@pytest.fixture(scope="module")
+def shared_instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    """The same for all tests of a module, for those that only look."""
+    made = Instance(tmp_path_factory.mktemp("instance"), new_name())
+    yield made
+    made.destroy()
+    assert made.left_over() == []

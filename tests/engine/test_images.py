@@ -1,0 +1,457 @@
+"""Images on a real engine: the base, plugin folders built on it, the filter from inside."""
+
+import asyncio
+import contextlib
+import io
+import json
+import os
+import re
+import tarfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from orchestrator.engine.base import (
+    BuildFailed,
+    BuildRequest,
+    EngineFailure,
+    EngineUnavailable,
+    ImageNotFound,
+)
+from orchestrator.engine.base_image import ensure_base
+from orchestrator.engine.build import ensure_image, plan_image
+from orchestrator.engine.docker_client import DockerClients
+from orchestrator.engine.docker_images import LABEL_READER, DockerImages
+from orchestrator.model.policy import BuildPolicy
+from orchestrator.policy.seccomp import seccomp_profile
+
+pytestmark = pytest.mark.docker
+
+MARK = f"test-images-{os.getpid()}-{os.urandom(3).hex()}"
+PROBE = Path(__file__).with_name("seccomp_probe.py")
+REFUSED = {1, 38}
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[docker.APIClient]:
+    """A client of the test's own; in the end every image that a test tagged is removed."""
+    with contextlib.closing(DockerClients.connect().own(timeout=60)) as client:
+        yield client
+        for image in client.images(name=f"orchestrator/{MARK}*"):
+            client.remove_image(image["Id"], force=True)
+
+
+@pytest.fixture
+async def images() -> AsyncIterator[DockerImages]:
+    clients = DockerClients.connect()
+    yield DockerImages(clients)
+    await clients.aclose()
+
+
+@pytest.fixture
+async def base(images: DockerImages, tmp_path: Path) -> str:
+    return await ensure_base(
+        images, cache=tmp_path / "cache", progress=lambda _: None, registry=None
+    )
+
+
+def _request(dockerfile: Path, **changes: Any) -> BuildRequest:
+    fields: dict[str, Any] = {
+        "tag": f"orchestrator/{MARK}:{os.urandom(4).hex()}",
+        "context": {"Dockerfile": dockerfile},
+        "dockerfile": "Dockerfile",
+        "arguments": {},
+        "network": False,
+        "memory_bytes": 256 << 20,
+        "timeout_seconds": 60,
+        "labels": {"orchestrator.built": "1"},
+    }
+    return BuildRequest(**(fields | changes))
+
+
+def _run(api: docker.APIClient, image: str, *command: str, profile: str | None = None) -> str:
+    """What the hardened container prints, on both streams."""
+    seccomp = seccomp_profile() if profile is None else profile
+    created = api.create_container(
+        image,
+        command=list(command),
+        user="65532:65532",
+        network_disabled=True,
+        labels={MARK: "1"},
+        host_config=api.create_host_config(
+            init=True,
+            read_only=True,
+            network_mode="none",
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges", f"seccomp={seccomp}"],
+            tmpfs={"/tmp": "noexec,nosuid,nodev,size=4m"},
+            mem_limit="128m",
+            pids_limit=64,
+        ),
+    )
+    try:
+        api.start(created["Id"])
+        api.wait(created["Id"])
+        output: bytes = api.logs(created["Id"])
+        return output.decode()
+    finally:
+        api.remove_container(created["Id"], force=True, v=True)
+
+
+def _python(api: docker.APIClient, image: str, code: str, profile: str | None = None) -> Any:
+    text = _run(api, image, "python3", "-I", "-c", code, profile=profile)
+    try:
+        return json.loads(text)
+    except ValueError:
+        pytest.fail(f"the container printed {text!r}")
+
+
+# --- the base image -----------------------------------------------------------------------------
+
+
+async def test_the_base_is_labelled_with_its_python(
+    api: docker.APIClient, images: DockerImages, base: str
+) -> None:
+    seen = _python(api, base, "import sys, json; print(json.dumps(sys.version_info[:2]))")
+
+    assert (await images.labels(base))["orchestrator.python"] == "{}.{}".format(*seen)
+
+
+async def test_the_base_imports_all_that_plugins_may_count_on(
+    api: docker.APIClient, base: str
+) -> None:
+    code = """
+import importlib, json, pathlib, sysconfig
+names = "asyncio bz2 ctypes decimal hashlib http.client json lzma multiprocessing orchestrator_sdk \
+sqlite3 ssl unittest urllib.request uuid venv xml.etree.ElementTree zlib zoneinfo".split()
+for folder in pathlib.Path(sysconfig.get_path("stdlib")).glob("lib-dynload/*.so"):
+    names.append(folder.name.partition(".")[0])
+failed = {}
+for name in names:
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        failed[name] = repr(error)
+print(json.dumps(failed))
+"""
+
+    assert _python(api, base, code) == {}
+
+
+async def test_the_base_carries_its_bytecode(api: docker.APIClient, base: str) -> None:
+    code = """
+import json, pathlib, importlib.util, orchestrator_sdk, http.client
+modules = (json, orchestrator_sdk, http.client)
+files = [importlib.util.cache_from_source(module.__file__) for module in modules]
+print(json.dumps([pathlib.Path(file).exists() for file in files]))
+"""
+
+    assert _python(api, base, code) == [True, True, True]
+
+
+async def test_the_base_knows_the_plugins_user_and_holds_no_setuid_file(
+    api: docker.APIClient, base: str
+) -> None:
+    code = """
+import json, os, pwd
+found = [os.path.join(top, name) for top, _, names in os.walk("/usr") for name in names
+         if not os.path.islink(os.path.join(top, name))
+         and os.stat(os.path.join(top, name)).st_mode & 0o6022]
+folders = [f for f in ("/plugin /data /mnt /host /run/orchestrator /run/secrets".split())
+           if not os.path.isdir(f)]
+print(json.dumps([pwd.getpwuid(os.getuid()).pw_name, found, folders, os.getcwd()]))
+"""
+
+    assert _python(api, base, code) == ["plugin", [], [], "/plugin"]
+
+
+async def test_the_base_trusts_the_public_authorities(api: docker.APIClient, base: str) -> None:
+    code = "import ssl; print(len(ssl.create_default_context().get_ca_certs()))"
+
+    assert _python(api, base, code) > 50
+
+
+# --- the system call filter, from inside --------------------------------------------------------
+
+
+async def test_python_runs_under_the_filter(api: docker.APIClient, base: str) -> None:
+    code = """
+import asyncio, concurrent.futures, json, mmap, multiprocessing, os, select, signal, socket
+import sqlite3, subprocess, tempfile, threading
+results = []
+threads = [threading.Thread(target=results.append, args=(n,)) for n in range(8)]
+[t.start() for t in threads]; [t.join() for t in threads]
+with sqlite3.connect("/tmp/x.db") as db:
+    db.execute("create table t(a)"); db.execute("insert into t values (1)")
+    rows = db.execute("select * from t").fetchall()
+async def main():
+    server = await asyncio.start_unix_server(lambda r, w: w.close(), "/tmp/s")
+    reader, writer = await asyncio.open_unix_connection("/tmp/s")
+    await reader.read(); writer.close(); server.close()
+    p = await asyncio.create_subprocess_exec("true"); await p.wait()
+    return await asyncio.to_thread(os.getpid)
+asyncio.run(main())
+out = subprocess.run("echo a | cat", shell=True, capture_output=True, text=True).stdout
+fork = os.fork()
+if not fork: os._exit(3)
+code = os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1])
+os.close(os.memfd_create("x"))
+epoll = select.epoll(); epoll.close()
+socket.if_nameindex(); socket.getaddrinfo("127.0.0.1", 80); socket.socketpair()
+with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+    total = pool.submit(sum, [1, 2]).result()
+print(json.dumps([len(results), rows, out, code, total]))
+"""
+
+    assert _python(api, base, code) == [8, [[1]], "a\n", 3, 3]
+
+
+async def test_every_refused_call_fails_from_inside(api: docker.APIClient, base: str) -> None:
+    answers = _python(api, base, PROBE.read_text())
+
+    assert len(answers["calls"]) > 60
+    assert {name for name, error in answers["calls"].items() if error not in REFUSED} == set()
+
+
+async def test_only_the_usual_sockets_are_made(api: docker.APIClient, base: str) -> None:
+    answers = _python(api, base, PROBE.read_text())
+
+    assert {family for family, error in answers["sockets"].items() if error == 0} == {
+        "1",
+        "2",
+        "10",
+        "16",
+    }
+    assert answers["sockets"]["40"] in REFUSED
+
+
+async def test_arguments_are_looked_at(api: docker.APIClient, base: str) -> None:
+    answers = _python(api, base, PROBE.read_text())["flagged"]
+
+    assert answers.pop("clone3") == 38
+    assert answers.pop("ioctl TIOCGWINSZ") not in REFUSED
+    assert set(answers.values()) == {1}
+
+
+async def test_without_the_filter_the_probe_sees_the_difference(
+    api: docker.APIClient, base: str
+) -> None:
+    answers = _python(api, base, PROBE.read_text(), profile="unconfined")
+
+    opened = {name for name, error in answers["calls"].items() if error not in REFUSED}
+    assert {"ptrace", "bpf", "process_vm_readv", "unshare", "setns", "userfaultfd"} <= opened
+    assert answers["flagged"]["personality"] == 0
+
+
+async def test_the_other_dialect_of_the_processor_kills(api: docker.APIClient, base: str) -> None:
+    code = """
+import ctypes, json, mmap, os, platform
+if platform.machine() != "x86_64":
+    print(31); raise SystemExit
+child = os.fork()
+if not child:
+    page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    page.write(bytes.fromhex("b814000000cd80c3"))  # mov eax, 20 (getpid, 32 bits); int 0x80; ret
+    address = ctypes.addressof(ctypes.c_char.from_buffer(page))
+    ctypes.CFUNCTYPE(ctypes.c_int)(address)()
+    os._exit(0)
+print(os.WTERMSIG(os.waitpid(child, 0)[1]))
+"""
+
+    assert _python(api, base, code) == 31  # SIGSYS
+
+
+# --- building -----------------------------------------------------------------------------------
+
+
+async def test_a_folder_becomes_an_image_without_its_code_being_run(
+    api: docker.APIClient, images: DockerImages, base: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "plugin"
+    folder.mkdir()
+    (folder / "plugin.yaml").write_text("plugin_id: x\n")
+    (folder / "main.py").write_text("VALUE = 42\n")
+    (folder / "broken.py").write_text("def (:\n")
+    # Were it on the import path while the image is built, this would run.
+    (folder / "compileall.py").write_text("open('/plugin/pwned', 'w')\n")
+    (folder / "sitecustomize.py").write_text("open('/plugin/pwned', 'w')\n")
+    plan = plan_image(folder, MARK, base)
+    said: list[str] = []
+    image = await ensure_image(
+        plan, images=images, policy=BuildPolicy(), cache=tmp_path / "cache", progress=said.append
+    )
+
+    assert re.fullmatch("sha256:[0-9a-f]{64}", image)
+    assert await images.find(plan.tag) == image
+    assert any("Step 1/" in line for line in said)
+    assert await images.read_file(image, "/plugin/plugin.yaml", max_bytes=99) == b"plugin_id: x\n"
+    assert await images.read_file(image, "/plugin/pwned", max_bytes=99) is None
+    assert (await images.labels(image))["orchestrator.built"] == "1"
+    listing = _run(api, image, "ls", "-R", "/plugin")
+    assert "main.cpython-3" in listing
+
+
+async def test_an_image_from_scratch_needs_no_base(images: DockerImages, tmp_path: Path) -> None:
+    folder = tmp_path / "plugin"
+    folder.mkdir()
+    (folder / "hello").write_text("hello")
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPY hello /plugin/hello\n")
+    plan = plan_image(folder, MARK, "orchestrator/base:not-there")
+    image = await ensure_image(
+        plan, images=images, policy=BuildPolicy(), cache=tmp_path, progress=lambda _: None
+    )
+
+    assert await images.read_file(image, "/plugin/hello", max_bytes=5) == b"hello"
+
+
+async def test_a_failed_build_carries_the_builders_words(
+    images: DockerImages, base: str, tmp_path: Path
+) -> None:
+    dockerfile = tmp_path / "Dockerfile"
+    dockerfile.write_text(f"FROM {base}\nRUN echo one && printf '\\033[31mtwo\\n' && exit 7\n")
+    request = _request(dockerfile)
+
+    with pytest.raises(BuildFailed, match=r"(?s)one\ntwo\n.*returned a non-zero code: 7"):
+        await images.build(request, lambda _: None)
+    assert await images.find(request.tag) is None
+
+
+async def test_a_build_has_no_network_unless_told(
+    images: DockerImages, base: str, tmp_path: Path
+) -> None:
+    dockerfile = tmp_path / "Dockerfile"
+    dockerfile.write_text(
+        f"FROM {base}\nRUN python3 -c 'import socket;"
+        ' print("seen:", [name for _, name in socket.if_nameindex()])\'\n'
+    )
+    said: list[str] = []
+    await images.build(_request(dockerfile), said.append)
+    await asyncio.sleep(0)
+
+    assert [line for line in said if line.startswith("seen:")] == ["seen: ['lo']"]
+
+
+async def test_a_build_ends_at_its_deadline(
+    api: docker.APIClient, images: DockerImages, base: str, tmp_path: Path
+) -> None:
+    dockerfile = tmp_path / "Dockerfile"
+    marker = f"sleep 77 && echo {MARK}"
+    dockerfile.write_text(f"FROM {base}\nRUN {marker}\n")
+    started = asyncio.get_running_loop().time()
+
+    with pytest.raises(BuildFailed, match="was not built within 3 s"):
+        await images.build(_request(dockerfile, timeout_seconds=3), lambda _: None)
+    assert asyncio.get_running_loop().time() - started < 10
+    async with asyncio.timeout(10):
+        while _running(api, marker):  # noqa: ASYNC110 - the engine gives no sign
+            await asyncio.sleep(0.1)
+
+
+def _running(api: docker.APIClient, marker: str) -> list[str]:
+    return [each["Id"] for each in api.containers() if marker in each["Command"]]
+
+
+async def test_a_build_cannot_take_more_memory_than_the_policy_says(
+    images: DockerImages, base: str, tmp_path: Path
+) -> None:
+    dockerfile = tmp_path / "Dockerfile"
+    dockerfile.write_text(f"FROM {base}\nRUN python3 -c 'bytearray(200 << 20)'\n")
+
+    with pytest.raises(BuildFailed, match="non-zero code: 137"):
+        await images.build(_request(dockerfile, memory_bytes=64 << 20), lambda _: None)
+
+
+# --- looking into images ------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def odd(images: DockerImages, tmp_path: Path) -> str:
+    """An image whose files are not what they seem."""
+    archive = tmp_path / "root.tar"
+    with tarfile.open(archive, "w") as tar:
+        for name, kind, target in (
+            ("plugin", tarfile.DIRTYPE, ""),
+            ("plugin/link", tarfile.SYMTYPE, "/etc/passwd"),
+            ("plugin/pipe", tarfile.FIFOTYPE, ""),
+            ("etc", tarfile.DIRTYPE, ""),
+            ("up", tarfile.SYMTYPE, "../../../../etc"),
+        ):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname, info.mode = kind, target, 0o755
+            tar.addfile(info)
+        for name, content in (("plugin/ten", b"0123456789"), ("etc/passwd", b"inside")):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    tag = f"orchestrator/{MARK}:odd-{os.urandom(3).hex()}"
+    return await images.import_root(
+        archive, tag=tag, changes={"PATH": "/bin", "WORDS": 'a "b" c'}, labels={"color": "deep red"}
+    )
+
+
+async def test_an_imported_root_has_its_environment_and_labels(
+    api: docker.APIClient, images: DockerImages, odd: str
+) -> None:
+    assert await images.labels(odd) == {"color": "deep red"}
+    assert set(api.inspect_image(odd)["Config"]["Env"]) == {"PATH=/bin", 'WORDS=a "b" c'}  # type: ignore[no-untyped-call]
+
+
+async def test_a_plain_file_is_read_up_to_its_bound(images: DockerImages, odd: str) -> None:
+    assert await images.read_file(odd, "/plugin/ten", max_bytes=10) == b"0123456789"
+    with pytest.raises(EngineFailure, match="larger than 9 bytes"):
+        await images.read_file(odd, "/plugin/ten", max_bytes=9)
+
+
+@pytest.mark.parametrize("path", ["/plugin/link", "/plugin", "/plugin/pipe", "/up"])
+async def test_links_folders_and_pipes_are_not_read(
+    images: DockerImages, odd: str, path: str
+) -> None:
+    with pytest.raises(EngineFailure, match="a plain file is expected"):
+        await images.read_file(odd, path, max_bytes=100)
+
+
+async def test_a_link_above_the_file_stays_inside_the_image(images: DockerImages, odd: str) -> None:
+    assert await images.read_file(odd, "/up/passwd", max_bytes=100) == b"inside"
+
+
+async def test_a_missing_file_is_none_and_nothing_is_left_behind(
+    api: docker.APIClient, images: DockerImages, odd: str
+) -> None:
+    assert await images.read_file(odd, "/plugin/nowhere", max_bytes=10) is None
+    assert api.containers(all=True, filters={"ancestor": odd}) == []
+
+
+async def test_a_large_file_is_given_up_early(
+    images: DockerImages, base: str, tmp_path: Path
+) -> None:
+    dockerfile = tmp_path / "Dockerfile"
+    dockerfile.write_text(f"FROM {base}\nRUN head -c 20000000 /dev/zero > /big\n")
+    image = await images.build(_request(dockerfile), lambda _: None)
+
+    with pytest.raises(EngineFailure, match="larger than 1,000 bytes"):
+        await images.read_file(image, "/big", max_bytes=1_000)
+
+
+async def test_what_is_not_there_is_not_found(images: DockerImages) -> None:
+    missing = f"orchestrator/{MARK}:nowhere"
+
+    assert await images.find(missing) is None
+    with pytest.raises(ImageNotFound):
+        await images.labels(missing)
+    with pytest.raises(ImageNotFound):
+        await images.read_file(missing, "/x", max_bytes=1)
+
+
+async def test_what_cannot_be_pulled_is_told_in_time(images: DockerImages) -> None:
+    with pytest.raises((EngineUnavailable, ImageNotFound), match="could not be pulled"):
+        await images.pull("127.0.0.1:9/nowhere:1", timeout_seconds=10)
+
+
+def test_no_reader_container_is_left(api: docker.APIClient) -> None:
+    """Last of the file: of all the images read above."""
+    left = api.containers(all=True, filters={"label": LABEL_READER})
+
+    assert [each for each in left if MARK in each["Image"]] == []

@@ -1,0 +1,176 @@
+"""Instance: one orchestrator with a home, a name and manifests of its own, driven by its command.
+
+Everything goes through the real command line in processes of its own; nothing is reached into.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PLUGINS = ROOT / "tests" / "plugins"
+EXAMPLES = ROOT / "plugin_images"
+
+
+class Instance:
+    """Made by the fixture `instance`, which takes everything down afterwards."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.name = name
+        self.home = folder / "home"
+        self.manifests = folder / "manifests"
+        self.manifests.mkdir(parents=True, exist_ok=True)
+        self.config = folder / "orchestrator.yaml"
+        self.folder = folder
+
+    # -- what a user writes ---------------------------------------------------------------------
+
+    def manifest(self, name: str, *, build: Path | None = None, **spec: Any) -> Path:
+        """Write manifests/<name>.yaml; `spec` is what follows `source`."""
+        source = spec.pop("source", None) or {"build": str(build or PLUGINS / name)}
+        path = self.manifests / f"{name}.yaml"
+        path.write_text(
+            yaml.safe_dump(
+                {
+                    "apiVersion": "orchestrator/v1",
+                    "kind": "Plugin",
+                    "metadata": {"name": name},
+                    "spec": {"source": source, **spec},
+                }
+            )
+        )
+        return path
+
+    def policy(self, **policy: Any) -> None:
+        """Write orchestrator.yaml."""
+        self.config.write_text(yaml.safe_dump({"policy": policy}))
+
+    # -- what a user types ----------------------------------------------------------------------
+
+    def run(
+        self, *arguments: str, expect: int | None = 0, stdin: bytes = b"", timeout: float = 300.0
+    ) -> subprocess.CompletedProcess[str]:
+        """`orchestrator ARGUMENTS`; fails unless it exits with `expect` (None: whatever)."""
+        done = subprocess.run(
+            [sys.executable, "-m", "orchestrator", *arguments],
+            input=stdin,
+            capture_output=True,
+            env=self.environment(),
+            cwd=self.folder,
+            timeout=timeout,
+            check=False,
+        )
+        result = subprocess.CompletedProcess(
+            done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
+        )
+        if expect is not None and result.returncode != expect:
+            message = f"{arguments} exited with {result.returncode}, expected {expect}"
+            raise AssertionError(f"{message}\n{result.stdout}\n{result.stderr}\n{self.log()}")
+        return result
+
+    def environment(self) -> dict[str, str]:
+        """A user's environment, with this instance chosen."""
+        return {
+            **{k: v for k, v in os.environ.items() if not k.startswith("ORCHESTRATOR_")},
+            "ORCHESTRATOR_HOME": str(self.home),
+            "ORCHESTRATOR_INSTANCE": self.name,
+        }
+
+    def up(self, *more: str, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
+        """`orchestrator up --detach --wait`."""
+        return self.run("up", "--detach", "--wait", str(self.manifests), *more, expect=expect)
+
+    def down(self, *, volumes: bool = True) -> None:
+        self.run("down", *(["--volumes"] if volumes else []))
+
+    def call(
+        self, plugin: str, value: Any = None, *more: str, tool: str | None = None, expect: int = 0
+    ) -> Any:
+        """`orchestrator call`; the answer's JSON, or the error's text when failure is expected."""
+        chosen = ["--tool", tool] if tool else []
+        done = self.run("call", plugin, json.dumps(value or {}), *chosen, *more, expect=expect)
+        return json.loads(done.stdout) if expect == 0 else done.stderr
+
+    def ps(self) -> dict[str, dict[str, Any]]:
+        """`orchestrator ps --json`, by plugin."""
+        rows = json.loads(self.run("ps", "--json").stdout)
+        return {row["plugin_id"]: row for row in rows}
+
+    def status(self, plugin: str | None = None) -> dict[str, Any]:
+        """`orchestrator status --json`."""
+        answer: dict[str, Any] = json.loads(
+            self.run("status", *([plugin] if plugin else []), "--json").stdout
+        )
+        return answer
+
+    def plan(self, *, expect: int | None = None) -> list[dict[str, Any]]:
+        """`orchestrator plan --json`."""
+        done = self.run("plan", "--json", str(self.manifests), expect=expect)
+        rows: list[dict[str, Any]] = json.loads(done.stdout)
+        return rows
+
+    # -- what the world shows -------------------------------------------------------------------
+
+    def inspect(self, plugin: str) -> dict[str, Any]:
+        """`docker inspect` of the plugin's container."""
+        with engine() as client:
+            found: dict[str, Any] = client.inspect_container(self.ps()[plugin]["container_id"])
+        return found
+
+    def daemon_pid(self) -> int:
+        pid: int = self.status()["pid"]
+        return pid
+
+    def log(self) -> str:
+        """The end of the daemon's log."""
+        path = self.home / self.name / "daemon.log"
+        return "\n".join(path.read_text().splitlines()[-30:]) if path.exists() else ""
+
+    def left_over(self) -> list[str]:
+        """Containers and volumes that carry the instance's label."""
+        chosen = {"label": f"orchestrator.instance={self.name}"}
+        with engine() as client:
+            containers = client.containers(all=True, filters=chosen)
+            volumes = client.volumes(filters=chosen)["Volumes"] or []
+        return [c["Names"][0] for c in containers] + [v["Name"] for v in volumes]
+
+    def destroy(self) -> None:
+        """`down --volumes`, and by force what that leaves."""
+        self.run("down", "--volumes", expect=None)
+
+
+@contextlib.contextmanager
+def engine() -> Iterator[docker.APIClient]:
+    """A low-level client of the real engine."""
+    client = docker.APIClient()
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def new_name() -> str:
+    """An instance's name that no other test run has."""
+    return f"t{uuid.uuid4().hex[:10]}"
+
+
+def eventually(check: Callable[[], Any], *, seconds: float = 20.0, every: float = 0.1) -> Any:
+    """The first true value of `check`; fails after `seconds`."""
+    until = time.monotonic() + seconds
+    while True:
+        value = check()
+        if value:
+            return value
+        if time.monotonic() > until:
+            raise AssertionError(f"not within {seconds} s; last value: {value!r}")
+        time.sleep(every)

@@ -1,0 +1,57 @@
+"""Wants and sightings in few words."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from orchestrator.engine.base import LABEL_DIGEST, LABEL_PLUGIN
+from orchestrator.manager.plan import LABEL_REQUIRES, Health, Sighting, Want
+from orchestrator.manager.restart import History
+from orchestrator.model.container import ContainerPhase, ContainerState
+
+
+@dataclass(frozen=True)
+class Words:
+    """`want("a", "b")`: a depends on b. `seen("a")`: a's right revision, running and ready."""
+
+    def want(self, plugin_id: str, *dependencies: str, **changes: Any) -> Want:
+        plain: dict[str, Any] = {
+            "plugin_id": plugin_id,
+            "digest": f"{plugin_id}-new",
+            "cpu_percent": 10,
+            "dependencies": dependencies,
+        }
+        return Want(**plain | changes)
+
+    def seen(
+        self,
+        plugin_id: str,
+        *requires: str,
+        digest: str = "",
+        health: Health = Health.READY,
+        trouble: str = "",
+        **changes: Any,
+    ) -> Sighting:
+        labels = {
+            LABEL_PLUGIN: plugin_id,
+            LABEL_DIGEST: digest or f"{plugin_id}-new",
+            LABEL_REQUIRES: ",".join(requires),
+        }
+        plain: dict[str, Any] = {
+            "container_id": f"c-{plugin_id}",
+            "name": plugin_id,
+            "labels": tuple(labels.items()),
+            "phase": ContainerPhase.RUNNING,
+            "cpu_percent": 10,
+        }
+        container = ContainerState(**plain | changes)
+        return Sighting(container=container, health=health, trouble=trouble)
+
+    def failed(self, *times: float) -> History:
+        return History(failures=times, reason="exit_code_1")
+
+
+@pytest.fixture(scope="session")
+def words() -> Words:
+    return Words()
