@@ -51,7 +51,7 @@ async def _sweep(settings: DaemonSettings, *, with_volumes: bool) -> tuple[int, 
             engine=backends.engine,
             volumes=backends.volumes,
             labels=place_of(settings).labels,
-            sockets_root=settings.sockets_root,
+            roots=(settings.sockets_root, settings.secrets_root),
             with_volumes=with_volumes,
         )
 

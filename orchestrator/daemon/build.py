@@ -82,6 +82,7 @@ def place_of(settings: DaemonSettings) -> Place:
         instance=settings.instance,
         owner=settings.owner,
         sockets_root=str(settings.sockets_root),
+        secrets_root=str(settings.secrets_root),
         seccomp_profile=seccomp_profile(),
     )
 
@@ -171,6 +172,7 @@ def _manager(
 
     steps = Steps(
         labels=labels,
+        secrets_root=settings.secrets_root,
         fleet=fleet,
         engine=backends.engine,
         volumes=backends.volumes,

@@ -67,6 +67,11 @@ class DaemonSettings:
         return self.folder / "sockets"
 
     @property
+    def secrets_root(self) -> Path:
+        """Secrets of this instance's sandboxes: /dev/shm is memory on every Linux."""
+        return Path(f"/dev/shm/orchestrator-{self.instance}-{self.owner}")  # noqa: S108
+
+    @property
     def volumes_root(self) -> Path:
         """Disk images of the plugins' /data."""
         return self.folder / "volumes"

@@ -35,6 +35,8 @@ class Inputs:
     origin: str
     """The manifest's file."""
     shares: Mapping[str, str]
+    secret_files: Mapping[str, str]
+    """Name → file; the content is read at each start and stored nowhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,8 @@ class Place:
     owner: str
     """Short hash of the state folder: two folders may hold instances of one name."""
     sockets_root: str
+    secrets_root: str
+    """A folder in memory that holds one folder of secrets per sandbox."""
     seccomp_profile: str
 
     @property
@@ -92,6 +96,7 @@ def weigh(inputs: Inputs, policy: SecurityPolicy, place: Place) -> Deployment:
     site = Site(
         prefix=f"orchestrator-{place.instance}-{place.owner}",
         sockets_root=place.sockets_root,
+        secrets_root=place.secrets_root,
         shares=inputs.shares,
         seccomp_profile=place.seccomp_profile,
     )

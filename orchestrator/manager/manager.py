@@ -102,7 +102,7 @@ class PluginManager:
                 engine=self._engine,
                 volumes=self._volumes,
                 labels=self._place.labels,
-                sockets_root=Path(self._place.sockets_root),
+                roots=(Path(self._place.sockets_root), Path(self._place.secrets_root)),
                 with_volumes=with_volumes,
             )
 

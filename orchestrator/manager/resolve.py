@@ -14,6 +14,7 @@ from orchestrator.engine.base import ImageNotFound, ImageStore
 from orchestrator.engine.build import plan_image
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.manager.deployment import Deployment, Inputs, Place, weigh
+from orchestrator.manager.secrets import secret_files
 from orchestrator.manager.shares import real_shares
 from orchestrator.model.info import PluginInfo
 from orchestrator.model.load import LoadedManifest, load_plugin_info, parse_plugin_info
@@ -85,6 +86,7 @@ class Resolver:
                 image=found.image,
                 build_folder=found.build_folder,
                 origin=str(loaded.path),
+                secret_files=secret_files(loaded),
                 shares=real_shares(policy, _shares(loaded.manifest, policy), home=self._home),
             )
             return weigh(inputs, policy, self._place)

@@ -31,6 +31,7 @@ from orchestrator.manager.plan import (
     SetCpu,
     Start,
 )
+from orchestrator.manager.secrets import deliver, withdraw
 from orchestrator.model.container import ContainerPhase
 from orchestrator.model.events import EventName
 from orchestrator.model.policy import SecurityPolicy
@@ -48,6 +49,7 @@ class Steps:
         self,
         *,
         labels: Mapping[str, str],
+        secrets_root: Path,
         fleet: Fleet,
         engine: Engine,
         volumes: VolumeStore,
@@ -56,6 +58,7 @@ class Steps:
         new_sandbox: SandboxFactory,
     ) -> None:
         self._labels = labels
+        self._secrets_root = secrets_root
         self._fleet = fleet
         self._engine = engine
         self._volumes = volumes
@@ -95,7 +98,7 @@ class Steps:
         deployment = self._fleet.deployments[plugin_id]
         compiled = deployment.compiled
         make_folder(Path(compiled.sockets_folder))
-        await self._ensure_volumes(deployment)
+        await self._provide(deployment)
         boosted = replace(compiled.spec, cpu_percent=compiled.start_cpu_percent)
         labels = {
             **self._labels,
@@ -118,7 +121,7 @@ class Steps:
 
     async def _launch(self, plugin_id: str, container_id: str, policy: SecurityPolicy) -> None:
         deployment = self._fleet.deployments[plugin_id]
-        await self._ensure_volumes(deployment)
+        await self._provide(deployment)
         await self._bring_up(deployment, container_id, policy)
 
     async def _bring_up(
@@ -192,6 +195,7 @@ class Steps:
         if container is not None:
             self._close(container.label(LABEL_SANDBOX), remove_folder=True)
             self._fleet.forget_run(container.label(LABEL_SANDBOX))
+            withdraw(self._secrets_root / container.label(LABEL_SANDBOX))
         self._fleet.causes.pop(action.container_id, None)
         self._bus.publish(EventName.PLUGIN_STOPPED, action.plugin_id, {"why": action.why})
 
@@ -208,7 +212,13 @@ class Steps:
         if sandbox is not None:
             sandbox.close(remove_folder=remove_folder)
 
-    async def _ensure_volumes(self, deployment: Deployment) -> None:
+    async def _provide(self, deployment: Deployment) -> None:
+        """What the container mounts, also after a reboot: its secrets and its volumes."""
+        deliver(
+            Path(deployment.compiled.secrets_folder),
+            deployment.inputs.secret_files,
+            plugin_id=deployment.plugin_id,
+        )
         for mount in deployment.compiled.spec.volume_mounts:
             labels = {**self._labels, LABEL_PLUGIN: deployment.plugin_id}
             volume = await self._volumes.ensure(mount, labels)

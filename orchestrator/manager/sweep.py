@@ -13,13 +13,17 @@ async def sweep(
     engine: Engine,
     volumes: VolumeStore,
     labels: Mapping[str, str],
-    sockets_root: Path,
+    roots: tuple[Path, ...],
     with_volumes: bool,
 ) -> tuple[int, int]:
-    """How many containers and volumes were removed. Raises EngineUnavailable."""
+    """How many containers and volumes were removed; `roots` are the folders that go with them.
+
+    Raises EngineUnavailable.
+    """
     containers = await engine.list(labels)
     await asyncio.gather(*(engine.remove(container.container_id) for container in containers))
-    await asyncio.to_thread(shutil.rmtree, sockets_root, ignore_errors=True)
+    for root in roots:
+        await asyncio.to_thread(shutil.rmtree, root, ignore_errors=True)
     removed = 0
     if with_volumes:
         for volume in await volumes.list(labels):

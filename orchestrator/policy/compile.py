@@ -29,6 +29,7 @@ from orchestrator.policy.baseline import (
     DATA_TARGET,
     MASKED_PATHS,
     READONLY_PATHS,
+    SECRETS_TARGET,
     SHARES_TARGET,
     SOCKETS_TARGET,
     TMP_INODES_PER_MB,
@@ -59,6 +60,8 @@ class Site:
     """Begins the names of the instance's containers and volumes."""
     sockets_root: str
     """Host folder that holds one folder of sockets per sandbox."""
+    secrets_root: str
+    """The same for secrets, in memory."""
     shares: Mapping[str, str]
     """Share name → real path on the host, checked."""
     seccomp_profile: str
@@ -73,6 +76,7 @@ class Compiled:
     sandbox_id: str
     container_name: str
     sockets_folder: str
+    secrets_folder: str
     start_cpu_percent: int
 
 
@@ -87,17 +91,21 @@ def compile_spec(grant: Grant, policy: SecurityPolicy, site: Site, *, image: str
     digest = _digest(spec, grant)
     plugin_id = grant.info.plugin_id
     sandbox_id = f"{plugin_id}-{digest[:12]}"
-    folder = f"{site.sockets_root}/{sandbox_id}"
+    sockets, secrets = f"{site.sockets_root}/{sandbox_id}", f"{site.secrets_root}/{sandbox_id}"
+    mounts = [BindMount(source=sockets, target=SOCKETS_TARGET)]
+    if grant.secrets:
+        mounts.append(BindMount(source=secrets, target=SECRETS_TARGET))
     return Compiled(
         spec=replace(
             spec,
             environment=(*spec.environment, ("ORCHESTRATOR_INSTANCE_ID", sandbox_id)),
-            bind_mounts=(*spec.bind_mounts, BindMount(source=folder, target=SOCKETS_TARGET)),
+            bind_mounts=(*spec.bind_mounts, *mounts),
         ),
         digest=digest,
         sandbox_id=sandbox_id,
         container_name=f"{site.prefix}-{sandbox_id}",
-        sockets_folder=folder,
+        sockets_folder=sockets,
+        secrets_folder=secrets,
         start_cpu_percent=max(policy.lifecycle.start_cpu_percent, grant.limits.max_cpu_percent),
     )
 

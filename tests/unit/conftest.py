@@ -61,6 +61,7 @@ class Make:
         plain: dict[str, Any] = {
             "prefix": "orchestrator-home",
             "sockets_root": "/state/sockets",
+            "secrets_root": "/memory/secrets",
             "shares": {name: share["path"] for name, share in SHARES.items()},
             "seccomp_profile": self.profile,
         }
@@ -83,6 +84,7 @@ class Make:
             "build_folder": "",
             "origin": f"/manifests/{about.plugin_id}.yaml",
             "shares": {name: share["path"] for name, share in SHARES.items()},
+            "secret_files": {},
         }
         return Inputs(**plain | fields)
 
@@ -91,6 +93,7 @@ class Make:
             instance="home",
             owner="0a1b",
             sockets_root="/state/sockets",
+            secrets_root="/memory/secrets",
             seccomp_profile=self.profile,
         )
         return weigh(self.inputs(*permissions, **fields), self.policy(), place)
