@@ -1,14 +1,21 @@
 """A test that needs Docker fails without it: a skipped proof proves nothing."""
 
 import functools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from orchestrator.engine.docker_client import DockerClients
 from orchestrator.errors import OrchestratorError
 from tests.support.instance import Instance, new_name
+
+# In CI a run must mean the same for the same commit; elsewhere each run tries something new.
+settings.register_profile("ci", derandomize=True, deadline=None)
+settings.register_profile("here", deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
 @functools.cache
@@ -25,13 +32,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.fail(f"{reason}\n(`-m 'not docker'` leaves the Docker tests out)", pytrace=False)
 
 
+def _take_down(made: Instance) -> None:
+    made.destroy()
+    left = made.left_over()
+    made.purge()
+    assert left == []
+
+
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[Instance]:
     """An orchestrator of the test's own; everything it made is taken down."""
     made = Instance(tmp_path, new_name())
     yield made
-    made.destroy()
-    assert made.left_over() == []
+    _take_down(made)
 
 
 @pytest.fixture(scope="module")
@@ -39,5 +52,4 @@ def shared_instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instan
     """The same for all tests of a module, for those that only look."""
     made = Instance(tmp_path_factory.mktemp("instance"), new_name())
     yield made
-    made.destroy()
-    assert made.left_over() == []
+    _take_down(made)

@@ -2,21 +2,17 @@
 
 import asyncio
 import contextlib
-import fcntl
 import shutil
-import time
 from pathlib import Path
-from typing import Final
 
 import click
 
 from orchestrator.cli.context import instance_option, settings_of
 from orchestrator.client.client import DaemonClient, DaemonNotRunning
+from orchestrator.client.spawn import wait_for_end
 from orchestrator.daemon.build import docker_backends, place_of
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.manager.sweep import sweep
-
-END_SECONDS: Final = 30.0
 
 
 @click.command()
@@ -35,7 +31,7 @@ def command(*, volumes: bool, instance: str | None) -> None:
         before = sum(1 for row in client.plugins() if row["container_id"])
         with contextlib.suppress(DaemonNotRunning):
             client.shut_down(down=True, volumes=volumes)
-        _wait_for_end(settings)
+        wait_for_end(settings.lock_file)
     containers, removed = asyncio.run(_sweep(settings, with_volumes=volumes))
     _remove_state(settings, with_volumes=volumes)
     data = "their data removed" if volumes else "their data kept"
@@ -54,19 +50,6 @@ async def _sweep(settings: DaemonSettings, *, with_volumes: bool) -> tuple[int, 
             roots=(settings.sockets_root, settings.secrets_root),
             with_volumes=with_volumes,
         )
-
-
-def _wait_for_end(settings: DaemonSettings) -> None:
-    """The daemon's lock is free when it is gone."""
-    until = time.monotonic() + END_SECONDS
-    with settings.lock_file.open("a") as file:
-        while time.monotonic() < until:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                time.sleep(0.02)
-            else:
-                return
 
 
 def _remove_state(settings: DaemonSettings, *, with_volumes: bool) -> None:

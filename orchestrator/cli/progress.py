@@ -2,16 +2,29 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from orchestrator.cli.render import mark, one_line
 
+WAITING: Final = "waiting for "
+"""How the detail of a plugin begins whose dependencies are not there."""
+
 
 def settled(row: Mapping[str, Any]) -> bool:
     """Whether nothing more is to be waited for: it runs, is stopped, or failed."""
     return bool(row["status"] != "inactive" or row["detail"] == "stopped")
+
+
+def held(row: Mapping[str, Any], plugins: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether it waits, perhaps by way of others, for a plugin that failed."""
+    needs = str(row["detail"]).removeprefix(WAITING).split(", ")
+    return str(row["detail"]).startswith(WAITING) and any(
+        other["status"] == "error" or held(other, plugins)
+        for other in plugins
+        if other["plugin_id"] in needs
+    )
 
 
 class Progress:
@@ -30,6 +43,8 @@ class Progress:
         }
         if now == self._shown:
             return
+        if not self._shown and all(settled(row) for row in plugins):
+            return  # nothing is under way: the table that follows says it all
         width = max((len(name) for name in now), default=0)
         if self._live:
             if self._lines:

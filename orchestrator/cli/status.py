@@ -27,7 +27,7 @@ def command(plugin: str | None, *, as_json: bool, instance: str | None) -> None:
 
 
 def _show_daemon(status: Mapping[str, Any]) -> None:
-    engine = status["engine"]
+    engine, trouble = status["engine"], one_line(status["state_trouble"])
     reached = (
         f"{engine['name']} {engine['version']} (cgroup v{engine['cgroup_version']})"
         if "error" not in engine
@@ -43,6 +43,7 @@ def _show_daemon(status: Mapping[str, Any]) -> None:
                 ("engine", reached),
                 ("state", status["state_folder"]),
                 ("log", status["log_file"]),
+                *([("trouble", click.style(trouble, fg="red"))] if trouble else []),
             ]
         )
     )

@@ -15,10 +15,10 @@ from orchestrator.cli.context import (
     settings_of,
 )
 from orchestrator.cli.exits import BY_KIND, OK
-from orchestrator.cli.progress import Progress, settled
+from orchestrator.cli.progress import Progress, held, settled
 from orchestrator.cli.render import plugin_rows
 from orchestrator.client.client import DaemonClient, DaemonNotRunning
-from orchestrator.client.spawn import spawn
+from orchestrator.client.spawn import spawn, wait_for_end
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.errors import Kind
 from orchestrator.model.load import load_instance_config, load_manifests
@@ -52,12 +52,12 @@ def command(
     client = DaemonClient(settings.socket)
     ours = _ensure_daemon(client, settings)
     try:
-        names = _apply(client, manifests, policy, ours=ours)
+        names = _apply(client, settings, manifests, policy, ours=ours)
         return _follow(client, names, detach=detach, wait=wait, ours=ours)
     except KeyboardInterrupt:
         if detach or not ours:
             raise
-        return _take_down(client)
+        return _take_down(client, settings)
 
 
 def _ensure_daemon(client: DaemonClient, settings: DaemonSettings) -> bool:
@@ -78,13 +78,19 @@ def _ensure_daemon(client: DaemonClient, settings: DaemonSettings) -> bool:
 
 
 def _apply(
-    client: DaemonClient, manifests: Sequence[Path], policy: Path | None, *, ours: bool
+    client: DaemonClient,
+    settings: DaemonSettings,
+    manifests: Sequence[Path],
+    policy: Path | None,
+    *,
+    ours: bool,
 ) -> list[str]:
     try:
         return client.apply(list(manifests), policy)
     except BaseException:
         if ours and not client.plugins():
             client.shut_down(down=False, volumes=False)  # nothing half started
+            wait_for_end(settings.lock_file)
         raise
 
 
@@ -96,7 +102,11 @@ def _follow(
         return OK
     plugins = _wait(client, names)
     click.echo(plugin_rows(plugins))
-    failed = [row for row in plugins if row["plugin_id"] in names and row["status"] == "error"]
+    failed = [
+        row
+        for row in plugins
+        if row["plugin_id"] in names and (row["status"] == "error" or not settled(row))
+    ]
     for row in failed:
         click.echo(f"\n{row['plugin_id']}: {row['detail']}", err=True)
     if detach:
@@ -115,7 +125,8 @@ def _wait(client: DaemonClient, names: Sequence[str]) -> list[dict[str, Any]]:
         plugins = client.plugins()
         progress.show(plugins)
         waited_for: list[Mapping[str, Any]] = [r for r in plugins if r["plugin_id"] in names]
-        if all(settled(row) for row in waited_for) or time.monotonic() > until:
+        done = all(settled(row) or held(row, plugins) for row in waited_for)
+        if done or time.monotonic() > until:
             progress.end()
             return plugins
         time.sleep(POLL_SECONDS)
@@ -133,7 +144,8 @@ def _stay(client: DaemonClient) -> None:
         time.sleep(1.0)
 
 
-def _take_down(client: DaemonClient) -> int:
+def _take_down(client: DaemonClient, settings: DaemonSettings) -> int:
     click.echo("\nstopping the plugins (their data is kept)", err=True)
     client.shut_down(down=True, volumes=False)
+    wait_for_end(settings.lock_file)
     return OK

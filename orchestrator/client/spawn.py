@@ -1,5 +1,6 @@
-"""Starting the daemon as a process of its own, and waiting until it answers."""
+"""Starting the daemon as a process of its own until it answers, and waiting for its end."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from orchestrator.client.client import DaemonClient
 from orchestrator.errors import Kind, OrchestratorError
 
 START_SECONDS: Final = 30.0
+END_SECONDS: Final = 30.0
 LOG_LINES: Final = 8
 
 # glibc gives big buffers back to the kernel at once and asks for them again at the next large body:
@@ -57,3 +59,16 @@ def spawn(*, folder: Path, socket: Path, log_file: Path, instance: str) -> int:
     raise DaemonDidNotStart(
         f"the daemon did not start (log: {log_file}):\n" + "\n".join(f"  {line}" for line in tail)
     )
+
+
+def wait_for_end(lock_file: Path) -> None:
+    """Until the daemon that was told to end is gone: it holds its lock to the last."""
+    until = time.monotonic() + END_SECONDS
+    with lock_file.open("a") as file:
+        while time.monotonic() < until:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                time.sleep(0.02)
+            else:
+                return

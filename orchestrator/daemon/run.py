@@ -1,14 +1,12 @@
 """The daemon's life: lock, build, serve, reconcile, drain. Started by `python -m …daemon`."""
 
 import asyncio
-import contextlib
 import fcntl
 import json
 import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from logging.handlers import RotatingFileHandler
 from typing import Final
 
@@ -39,24 +37,23 @@ def run(settings: DaemonSettings) -> None:
     """Until SIGTERM, SIGINT or a shutdown request. Raises DaemonRunning."""
     settings.folder.mkdir(parents=True, exist_ok=True)
     settings.folder.chmod(0o700)
-    with _lock(settings):
-        _set_up_log(settings)
-        uvloop.run(_main(settings))
+    _lock(settings)
+    _set_up_log(settings)
+    uvloop.run(_main(settings))
 
 
-@contextlib.contextmanager
-def _lock(settings: DaemonSettings) -> Iterator[None]:
-    with settings.lock_file.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DaemonRunning(
-                f"a daemon of instance {settings.instance!r} runs already ({settings.folder})"
-            ) from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
+def _lock(settings: DaemonSettings) -> None:
+    """Held until the process ends, so that waiting for the lock is waiting for that end."""
+    file = os.open(settings.lock_file, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(file)
+        raise DaemonRunning(
+            f"a daemon of instance {settings.instance!r} runs already ({settings.folder})"
+        ) from error
+    os.ftruncate(file, 0)
+    os.write(file, str(os.getpid()).encode())
 
 
 async def _main(settings: DaemonSettings) -> None:

@@ -108,7 +108,14 @@ async def registry_answers(host: str, *, timeout_seconds: float) -> bool:
                 writer.transport.abort()
     except (OSError, ValueError):  # a TimeoutError is an OSError
         return False
-    return b"docker-distribution-api-version" in answer.lower()
+    return is_registry(answer)
+
+
+def is_registry(answer: bytes) -> bool:
+    """Whether that is how a registry answers `GET /v2/` (401 or 200, and its own header)."""
+    status, _, head = answer.partition(b"\r\n")
+    spoken = status.startswith(b"HTTP/1.") and status[9:12] in {b"200", b"401"}
+    return spoken and b"docker-distribution-api-version" in head.lower()
 
 
 async def _make_root(

@@ -277,5 +277,5 @@ async def _inspect(clients: DockerClients, container_id: str) -> ContainerState 
 
 
 def _since(at: float) -> str:
-    """Rounded down to microseconds: a float is no finer, and twice is better than never."""
-    return f"{int(at * 1e6) / 1e6:.6f}"
+    """A microsecond early, for a float is no finer: twice is better than never."""
+    return f"{max(0, int(at * 1e6) - 1) / 1e6:.6f}"

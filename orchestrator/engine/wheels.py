@@ -110,9 +110,8 @@ async def install_wheels(
         target.mkdir()
         argv = (*pip, *_arguments(lock, target, python=python, machine=machine))
         await _run(argv, folder=work, timeout_seconds=timeout_seconds, progress=progress)
-        if not done.is_dir():
-            # One rename, so that a half-made folder is never taken for a whole one.
-            await asyncio.to_thread(_settle, target, done)
+        # One rename, so that a half-made folder is never taken for a whole one.
+        await asyncio.to_thread(_settle, target, done)
     finally:
         await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
     return done

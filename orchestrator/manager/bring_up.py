@@ -40,13 +40,12 @@ async def start_and_initialize(
     deployment: Deployment,
     policy: LifecyclePolicy,
 ) -> None:
-    """From a stopped container to an initialised plugin.
+    """From a stopped container, its quota boosted, to an initialised plugin.
 
     Raises StartFailed, and what `Engine.start` raises; the container is left as it is then.
     """
     compiled = deployment.compiled
     await sandbox.listen(Path(compiled.sockets_folder))
-    await engine.set_cpu(container_id, cpu_percent=compiled.start_cpu_percent)
     await engine.start(container_id)
     await dial_in(sandbox, policy.start_deadline_seconds)
     async with asyncio.TaskGroup() as group:

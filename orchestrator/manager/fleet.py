@@ -10,7 +10,7 @@ from orchestrator.manager.plan import Health, Sighting, Want
 from orchestrator.manager.restart import History, end_of
 from orchestrator.model.container import ContainerState
 from orchestrator.sandbox.sandbox import PluginSandbox, SandboxState
-from orchestrator.store.base import Record, RecordStore
+from orchestrator.store.base import Record, RecordStore, StoreUnavailable
 
 _HISTORIES = "history"
 _RUNS = "run"
@@ -52,6 +52,8 @@ class Fleet:
     waiting: dict[str, str] = field(default_factory=dict)
     images: set[str] = field(default_factory=set)
     """Images that the engine is known to hold."""
+    store_trouble: str = ""
+    """Why the last record could not be written; empty while they can."""
     reports: dict[str, Report] = field(default_factory=dict)
     disks: dict[str, str] = field(default_factory=dict)
     """Plugin → what holds the size of its /data."""
@@ -103,13 +105,13 @@ class Fleet:
             "detail": history.detail,
             "noted": history.noted,
         }
-        self.store.put_all(_HISTORIES, {plugin_id: record})
+        self._keep(_HISTORIES, plugin_id, record)
 
     def forget(self, plugin_id: str) -> None:
         """A new revision, or none: its failures are nobody's."""
         self.histories.pop(plugin_id, None)
         self.reports.pop(plugin_id, None)
-        self.store.put_all(_HISTORIES, {plugin_id: None})
+        self._keep(_HISTORIES, plugin_id, None)
 
     def restore(self) -> None:
         """Histories as an earlier daemon left them."""
@@ -129,14 +131,23 @@ class Fleet:
     def mark_initialized(self, container: ContainerState) -> None:
         """Remember that the present run was initialised: a later daemon need not do it again."""
         run: Record = {"container": container.container_id, "started_at": container.started_at}
-        self.store.put_all(_RUNS, {container.label(LABEL_SANDBOX): run})
+        self._keep(_RUNS, container.label(LABEL_SANDBOX), run)
 
     def was_initialized(self, container: ContainerState) -> bool:
         run = self.store.load(_RUNS).get(container.label(LABEL_SANDBOX), {})
         return run == {"container": container.container_id, "started_at": container.started_at}
 
     def forget_run(self, sandbox_id: str) -> None:
-        self.store.put_all(_RUNS, {sandbox_id: None})
+        self._keep(_RUNS, sandbox_id, None)
+
+    def _keep(self, kind: str, key: str, record: Record | None) -> None:
+        """Write a record; a full disk must not stop the loop, which knows it all in memory."""
+        try:
+            self.store.put_all(kind, {key: record})
+        except StoreUnavailable as error:
+            self.store_trouble = str(error)
+        else:
+            self.store_trouble = ""
 
 
 def _history(record: Record) -> History:

@@ -5,7 +5,7 @@ from typing import Final
 
 from orchestrator.clock import Clock
 from orchestrator.engine.base import Engine, EngineUnavailable
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.manager.bring_up import StartFailed
 from orchestrator.manager.fleet import Fleet
@@ -38,6 +38,12 @@ IN_WORDS: Final[dict[type, str]] = {
     Remove: "stopping",
     SetCpu: "repairing its CPU limit",
 }
+
+
+class HostFailure(OrchestratorError):
+    """A file or folder of the daemon's own could not be written: a full disk, say."""
+
+    kind, code = Kind.EXHAUSTED, "host_failure"
 
 
 class ReconcileLoop:
@@ -121,6 +127,8 @@ class ReconcileLoop:
             self._observer.doubt_all()
         except OrchestratorError as error:
             self._note_failed(action, error)
+        except OSError as error:
+            self._note_failed(action, HostFailure(f"this machine: {error}"))
         finally:
             self._fleet.busy.pop(action.plugin_id, None)
             if isinstance(action, Start):

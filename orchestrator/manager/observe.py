@@ -88,14 +88,14 @@ class Observer:
 
     def _note_death(self, container: ContainerState) -> None:
         plugin_id = container.label(LABEL_PLUGIN)
+        history = self._fleet.history(plugin_id)
+        if history.noted == end_of(container):
+            return  # an earlier run: the sandbox, if there is one, waits for the next
         sandbox = self._fleet.sandbox_of(container)
         if sandbox is not None:
             sandbox.died()
         if plugin_id in self._fleet.busy or plugin_id not in self._fleet.deployments:
             return  # a step of ours is at it, or nobody wants it: no failure, or not yet
-        history = self._fleet.history(plugin_id)
-        if history.noted == end_of(container):
-            return
         oom_seen = container.container_id in self._fleet.ooms
         reason = death_reason(container, oom_seen=oom_seen)
         cause = self._fleet.causes.pop(container.container_id, None)

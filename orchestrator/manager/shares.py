@@ -6,7 +6,7 @@ from pathlib import Path
 
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.model.policy import SecurityPolicy
-from orchestrator.policy.baseline import FORBIDDEN_SHARES, FORBIDDEN_TREES
+from orchestrator.policy.baseline import FORBIDDEN_NAMES, FORBIDDEN_SHARES, FORBIDDEN_TREES
 
 
 class ShareUnusable(OrchestratorError):
@@ -38,6 +38,8 @@ def _real(name: str, path: str, home: Path) -> str:
     for other in shut:
         if real == other or real in other.parents:
             raise ShareUnusable(f"{field}: found {real}, expected a folder that holds no {other}")
+    if keys := set(real.parts) & set(FORBIDDEN_NAMES):
+        raise ShareUnusable(f"{field}: found {real}, expected a folder outside {min(keys)}")
     for tree in [*trees, home.resolve()]:
         if tree in real.parents:
             raise ShareUnusable(f"{field}: found {real}, expected a folder outside {tree}")

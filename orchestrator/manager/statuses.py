@@ -63,7 +63,8 @@ def _not_ready(
     history = fleet.history(plugin_id)
     failed = f"{history.reason}: {history.detail}" if history.failures else ""
     waiting = fleet.waiting.get(plugin_id, "")
-    stuck = next((s.trouble for s in sightings if s.health is Health.STUCK), "")
+    # While a step of ours is at it, an end is part of that step.
+    stuck = next((s.trouble for s in sightings if s.health is Health.STUCK and not busy), "")
     detail = "; ".join(part for part in (busy or waiting or stuck, failed) if part)
     state = PluginState.ERROR if failed or stuck else PluginState.INACTIVE
     return state, detail or "pending"

@@ -122,6 +122,8 @@ class Steps:
     async def _launch(self, plugin_id: str, container_id: str, policy: SecurityPolicy) -> None:
         deployment = self._fleet.deployments[plugin_id]
         await self._provide(deployment)
+        boost = deployment.compiled.start_cpu_percent
+        await self._engine.set_cpu(container_id, cpu_percent=boost)
         await self._bring_up(deployment, container_id, policy)
 
     async def _bring_up(

@@ -13,7 +13,11 @@ PLUGIN_UID = 65_532
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BindMount:
-    """A folder of the host; nosuid, nodev, noexec and non-recursive, always."""
+    """A folder of the host, without what is mounted below it.
+
+    Setuid files in it gain nothing (no-new-privileges) and device nodes open nothing (devices
+    cgroup); the engine's API offers no noexec for a bind.
+    """
 
     source: str
     target: str

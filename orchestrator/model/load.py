@@ -169,6 +169,10 @@ def _expanded(path: Path, problems: list[Problem]) -> list[Path]:
             problems.append(_problem(file, "a link that leads outside", "a file of the folder"))
         else:
             files.append(file)
+    if not files and not problems:
+        # An empty folder would mean "take everything down", and is far more often a wrong path.
+        suffixes = ", ".join(sorted(MANIFEST_SUFFIXES))
+        problems.append(_problem(path, "a folder without manifests", f"files ending in {suffixes}"))
     return files
 
 

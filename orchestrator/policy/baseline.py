@@ -18,6 +18,7 @@ MASKED_PATHS = (
     "/sys/devices/virtual/powercap",
     "/sys/firmware",
     # What leaks the host beside them.
+    "/proc/buddyinfo",
     "/proc/cmdline",
     "/proc/config.gz",
     "/proc/cpuinfo",
@@ -29,18 +30,27 @@ MASKED_PATHS = (
     "/proc/modules",
     "/proc/net/arp",
     "/proc/partitions",
+    "/proc/pressure",
+    "/proc/softirqs",
     "/proc/stat",
     "/proc/swaps",
+    "/proc/sys/kernel/random/boot_id",
     "/proc/uptime",
     "/proc/version",
     "/proc/vmstat",
     "/proc/zoneinfo",
+    # /sys/block, bus, class and dev are links into /sys/devices, where the disks themselves are:
+    # among them the loop disks, with the host's paths to the data of every other plugin.
     "/sys/block",
+    "/sys/bus",
     "/sys/class",
+    "/sys/dev",
+    "/sys/devices",
     "/sys/devices/virtual/dmi",
     "/sys/fs",
     "/sys/kernel",
     "/sys/module",
+    "/sys/power",
 )
 
 READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
@@ -53,8 +63,20 @@ SECRETS_TARGET = "/run/secrets"
 TMP_INODES_PER_MB = 256
 """Enough for files of 4 KiB; without a bound, empty files would eat kernel memory."""
 
-FORBIDDEN_SHARES = ("/", "/etc", "/home", "/root", "/usr", "/var")
+FORBIDDEN_SHARES = ("/", "/home", "/root", "/usr", "/var")
 """Folders that are never shared, nor anything that holds one of them."""
 
-FORBIDDEN_TREES = ("/boot", "/dev", "/proc", "/run", "/sys", "/var/lib/docker", "/var/run")
+FORBIDDEN_TREES = (
+    "/boot",
+    "/dev",
+    "/etc",
+    "/proc",
+    "/run",
+    "/sys",
+    "/var/lib/docker",
+    "/var/run",
+)
 """Nothing inside these is shared either: sockets, devices, secrets, the engine's own files."""
+
+FORBIDDEN_NAMES = (".aws", ".docker", ".gnupg", ".kube", ".ssh")
+"""Folders of these names hold people's keys, wherever they lie."""

@@ -34,9 +34,9 @@ class CollectingSink:
         """The answer; a cancelled wait abandons the call."""
         try:
             return await self._done
-        finally:
-            if not self._done.done():
-                exchange.abandon()
+        except asyncio.CancelledError:
+            exchange.abandon()
+            raise
 
     def _set(self, result: Reply | CallFailure) -> None:
         if not self._done.done():

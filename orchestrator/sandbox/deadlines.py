@@ -56,11 +56,19 @@ class DeadlineWheel:
 
     def _turn(self) -> None:
         now = int(self._loop.time() / TICK_SECONDS)
-        for tick in sorted(tick for tick in self._slots if tick <= now):
+        for tick in sorted(tick for tick, slot in self._slots.items() if tick <= now or not slot):
             slot = self._slots.pop(tick)
             while slot:
-                slot.pop().act()
+                self._meet(slot.pop())
         if self._slots:
             self._arm()
         else:
             self._timer = None
+
+    def _meet(self, deadline: Deadline) -> None:
+        try:
+            deadline.act()
+        except Exception as error:  # noqa: BLE001 - one failure must not stop every other deadline
+            self._loop.call_exception_handler(
+                {"message": "the action of a deadline failed", "exception": error}
+            )

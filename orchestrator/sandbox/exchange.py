@@ -6,6 +6,7 @@ plugin can fail into one CallFailure. No task runs for it: everything happens in
 
 from collections.abc import Callable
 from typing import Final, Protocol
+from urllib.parse import quote
 
 from orchestrator.sandbox.call import Call, CallFailure, FailureCode, Sink
 from orchestrator.sandbox.deadlines import Deadline
@@ -70,7 +71,7 @@ class Exchange:
 
     def send(self, chunk: bytes) -> None:
         """The next piece of the request's body."""
-        if self.over:
+        if self.over or self._request_done:
             return
         if self._connection is not None:
             self._connection.send(self._framed(chunk))
@@ -101,6 +102,7 @@ class Exchange:
             self._end()
         else:
             self._sink = _Nobody()
+            self._connection.pause_reply(paused=False)
 
     def hold(self, *, paused: bool) -> None:
         """The caller is slow to read the answer."""
@@ -120,7 +122,7 @@ class Exchange:
             if self.call.content_length is None:
                 connection.send(b"0\r\n\r\n")
             connection.request_sent()
-        elif self._sink is not None:
+        if len(body) > BUFFER_BYTES and self._sink is not None and not connection.clogged:
             self._sink.on_request_flow(paused=False)
 
     def fail(self, failure: CallFailure) -> None:
@@ -194,7 +196,8 @@ class Exchange:
     def _head(self) -> bytes:
         call = self.call
         lines = [
-            f"{call.method} {call.path} HTTP/1.1\r\nHost: plugin\r\n",
+            f"{call.method} {call.path} HTTP/1.1\r\n",
+            "Host: plugin\r\n",
             f"X-Request-Id: {call.request_id}\r\n",
             f"X-Deadline-Ms: {max(1, int(call.deadline_seconds * 1000))}\r\n",
         ]
@@ -210,7 +213,16 @@ class Exchange:
             lines.append(f"Content-Length: {call.content_length}\r\n")
         if call.content_length != 0:
             lines.append(f"Content-Type: {call.content_type}\r\n")
-        return ("".join(lines) + "\r\n").encode("latin-1")
+        head = "".join(lines)
+        if not head.isascii() or head.count("\r") + head.count("\n") != 2 * len(lines):
+            head = "".join(map(_escaped, lines))
+        return head.encode() + b"\r\n"
+
+
+def _escaped(line: str) -> str:
+    """Whoever made the call should have: no text of a caller's ends its line and begins another."""
+    text = line.removesuffix("\r\n")
+    return "".join(c if c.isascii() and c.isprintable() else quote(c) for c in text) + "\r\n"
 
 
 class _Nobody:

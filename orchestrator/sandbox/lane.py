@@ -1,7 +1,7 @@
 """CallLane: as many connections as the plugin may run calls, and a bounded queue before them."""
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 
 from orchestrator.sandbox.call import CallFailure, FailureCode
 from orchestrator.sandbox.exchange import Exchange
@@ -16,7 +16,7 @@ class CallLane:
         self._max_queue = max_queue
         self._connections: set[PluginConnection] = set()
         self._idle: list[PluginConnection] = []
-        self._waiting: deque[Exchange] = deque()
+        self._waiting: OrderedDict[Exchange, None] = OrderedDict()
         self._live: set[Exchange] = set()
         self.quiet = asyncio.Event()
         """Set while no call runs or waits."""
@@ -49,12 +49,10 @@ class CallLane:
 
     def idle(self, connection: PluginConnection) -> None:
         """Give it the call that waits longest, or keep it."""
-        while self._waiting:
-            exchange = self._waiting.popleft()
-            if not exchange.over:
-                exchange.assign(connection)
-                return
-        self._idle.append(connection)
+        if self._waiting:
+            self._waiting.popitem(last=False)[0].assign(connection)
+        else:
+            self._idle.append(connection)
 
     def enter(self, exchange: Exchange) -> None:
         """Run it now, or queue it, or refuse it when the queue is full."""
@@ -63,7 +61,7 @@ class CallLane:
             exchange.assign(self._idle.pop())
         elif len(self._live) < self.size + self._max_queue:
             self._admit(exchange)
-            self._waiting.append(exchange)
+            self._waiting[exchange] = None
         else:
             exchange.fail(
                 CallFailure(
@@ -76,6 +74,7 @@ class CallLane:
 
     def left(self, exchange: Exchange) -> None:
         self._live.discard(exchange)
+        self._waiting.pop(exchange, None)
         if not self._live:
             self.quiet.set()
 
@@ -84,7 +83,6 @@ class CallLane:
         for exchange in list(self._live):
             repeat = exchange.repeat if exchange.running else "safe"
             exchange.fail(CallFailure(code=code, detail=detail, repeat=repeat))
-        self._waiting.clear()
 
     def _admit(self, exchange: Exchange) -> None:
         self._live.add(exchange)

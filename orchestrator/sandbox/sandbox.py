@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -72,6 +73,7 @@ class PluginSandbox:
         self._lanes = {"control": self._control, "calls": self._calls, "events": self._events}
         self._handshakes: dict[PluginConnection, Deadline] = {}
         self._dials = 0
+        self._overruns = self._redials = self._control_dials = 0
         self._listener: SandboxListener | None = None
         self._settled = asyncio.Event()
 
@@ -99,7 +101,7 @@ class PluginSandbox:
 
     @property
     def is_connected(self) -> bool:
-        return self._complete() and self.state is not SandboxState.STUCK
+        return self._complete() and self.state not in {SandboxState.STUCK, SandboxState.CLOSED}
 
     def lanes_in_words(self) -> str:
         """How many connections each lane has, of how many."""
@@ -134,6 +136,7 @@ class PluginSandbox:
         if self._listener is not None:
             self._listener.remove() if remove_folder else self._listener.close()
             self._listener = None
+        self._settled.set()
 
     # -- calls ----------------------------------------------------------------------------------
 
@@ -208,7 +211,8 @@ class PluginSandbox:
 
     def overran(self, exchange: Exchange) -> None:
         """A stuck plugin does not dial again; a well-made one does within a second."""
-        self._wheel.after(REDIAL_SECONDS, self._check_redial)
+        self._overruns += 1
+        self._wheel.after(REDIAL_SECONDS, partial(self._check_redial, self._overruns))
 
     # -- Switchboard: what connections say ------------------------------------------------------
 
@@ -234,6 +238,10 @@ class PluginSandbox:
         if lane.full:
             return 409
         lane.join(connection)
+        if lane is self._control:
+            self._control_dials += 1
+        elif lane is self._calls and self._redials < self._overruns:
+            self._redials += 1
         return 101
 
     def idle(self, connection: PluginConnection) -> None:
@@ -251,7 +259,7 @@ class PluginSandbox:
         if self.state is SandboxState.STARTING:
             self._settled.clear()
         if lane is self._control and self.state is not SandboxState.CLOSED:
-            self._wheel.after(CONTROL_SECONDS, self._check_control)
+            self._wheel.after(CONTROL_SECONDS, partial(self._check_control, self._control_dials))
             self._on_change(self)
 
     # -------------------------------------------------------------------------------------------
@@ -273,12 +281,13 @@ class PluginSandbox:
     def _all_connections(self) -> list[PluginConnection]:
         return [connection for lane in self._lanes.values() for connection in lane.connections]
 
-    def _check_redial(self) -> None:
-        if not self._calls.full:
+    def _check_redial(self, overruns: int) -> None:
+        """For the overruns until then as many dials are due; those of later calls have time."""
+        if self._redials < overruns and not self._calls.full:
             self._stuck("a call went on past its deadline")
 
-    def _check_control(self) -> None:
-        if not self._control.full:
+    def _check_control(self, dials: int) -> None:
+        if self._control_dials == dials:
             self._stuck("its control connection was lost")
 
     def _stuck(self, trouble: str) -> None:

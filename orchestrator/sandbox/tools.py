@@ -2,10 +2,19 @@
 
 import json
 from collections.abc import Iterable
+from typing import Final, NoReturn
 
 from orchestrator.model.info import ToolInfo
 from orchestrator.model.json_schema import SchemaChecker
 from orchestrator.sandbox.call import CallFailure, FailureCode, Sink
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"found {name}, which is no JSON")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+"""Python's own would let NaN and Infinity pass, and bytes in UTF-16 or UTF-32."""
 
 
 class Tool:
@@ -39,7 +48,7 @@ class Tool:
         self, checker: SchemaChecker, body: bytes, code: FailureCode, what: str, *, repeat: str
     ) -> CallFailure | None:
         try:
-            value = json.loads(body)
+            value = _DECODER.decode(body.decode())
         except (ValueError, RecursionError) as error:
             detail = f"the {what} of tool {self.info.name} is not JSON: {error}"
             return CallFailure(code=code, detail=detail, repeat=repeat)

@@ -65,10 +65,10 @@ class PluginConnection(asyncio.Protocol):
     __slots__ = (
         "_board",
         "_body_bytes",
-        "_clogged",
         "_head_bytes",
         "_headers",
         "_in_head",
+        "_keep_alive",
         "_listener",
         "_max_body_bytes",
         "_parser",
@@ -77,6 +77,7 @@ class PluginConnection(asyncio.Protocol):
         "_request_sent",
         "_state",
         "_transport",
+        "clogged",
         "lane",
     )
 
@@ -87,10 +88,12 @@ class PluginConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpRequestParser | httptools.HttpResponseParser
         self._parser = httptools.HttpRequestParser(self)
+        self._body_bytes = self._head_bytes = self._max_body_bytes = 0
         self._reset_head()
-        self._body_bytes = self._max_body_bytes = 0
-        self._request_sent = self._reply_done = False
-        self._clogged = self._paused = False
+        self._request_sent = self._reply_done = self._keep_alive = False
+        self._paused = False
+        self.clogged = False
+        """Whether the plugin is slow to read what it was sent."""
         self.lane = ""
 
     # -- what the host does ---------------------------------------------------------------------
@@ -152,12 +155,12 @@ class PluginConnection(asyncio.Protocol):
             self.close()  # nobody asked
 
     def pause_writing(self) -> None:
-        self._clogged = True
+        self.clogged = True
         if self._listener is not None:
             self._listener.on_request_flow(paused=True)
 
     def resume_writing(self) -> None:
-        self._clogged = False
+        self.clogged = False
         if self._listener is not None:
             self._listener.on_request_flow(paused=False)
 
@@ -211,9 +214,6 @@ class PluginConnection(asyncio.Protocol):
     # -- answers --------------------------------------------------------------------------------
 
     def _feed(self, data: bytes) -> None:
-        if self._reply_done:
-            self._bad("sent more after its answer was complete")
-            return
         body_bytes = self._body_bytes
         try:
             self._parser.feed_data(data)
@@ -286,6 +286,9 @@ class PluginConnection(asyncio.Protocol):
         if self._state is not _State.BUSY:
             return
         self._reply_done = True
+        # Only the parser's callback knows: afterwards it has forgotten the message.
+        parser = cast("httptools.HttpResponseParser", self._parser)
+        self._keep_alive = parser.should_keep_alive()
 
     def _finish(self) -> None:
         """Both ways are done: the connection is free for the next request, or closes.
@@ -293,10 +296,9 @@ class PluginConnection(asyncio.Protocol):
         A plugin that answered what it has not read keeps no connection: requests would pile up.
         """
         listener, self._listener = self._listener, None
-        parser = cast("httptools.HttpResponseParser", self._parser)
         if self._paused:
             self.pause_reply(paused=False)
-        if self._state is _State.BUSY and not self._clogged and parser.should_keep_alive():
+        if self._state is _State.BUSY and not self.clogged and self._keep_alive:
             self._state = _State.IDLE
             self._board.idle(self)
         elif self._transport is not None:

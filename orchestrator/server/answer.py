@@ -10,7 +10,7 @@ from orchestrator.server.problems import PROBLEM_TYPE, RETRY_AFTER_SECONDS, fail
 class Answer:
     """The Sink of one call. `done` is called once, when the last byte is written."""
 
-    __slots__ = ("_chunked", "_done", "_head_sent", "_keep_alive", "_transport")
+    __slots__ = ("_chunked", "_done", "_head_sent", "_keep_alive", "_transport", "request_paused")
 
     def __init__(
         self,
@@ -23,14 +23,18 @@ class Answer:
         self._keep_alive = keep_alive
         self._done = done
         self._chunked = self._head_sent = False
+        self.request_paused = False
 
     def on_head(self, status: int, content_type: str, content_length: int | None) -> None:
         self._chunked = content_length is None
         self._head_sent = True
+        # A 204 or 304 has no length at all: a client reads no body, whatever it says.
         framing = (
-            "Transfer-Encoding: chunked"
+            "Transfer-Encoding: chunked\r\n"
             if content_length is None
-            else f"Content-Length: {content_length}"
+            else f"Content-Length: {content_length}\r\n"
+            if status not in {204, 304}
+            else ""
         )
         # Of the plugin's own headers only the type travels on: no cookies, redirects or CORS.
         self._head(status, content_type, framing)
@@ -50,14 +54,15 @@ class Answer:
         self.problem(*failure_problem(failure))
 
     def on_request_flow(self, *, paused: bool) -> None:
+        self.request_paused = paused
         if not self._transport.is_closing():
             (self._transport.pause_reading if paused else self._transport.resume_reading)()
 
     def problem(self, status: int, body: bytes) -> None:
         """An answer of ours."""
-        framing = f"Content-Length: {len(body)}"
+        framing = f"Content-Length: {len(body)}\r\n"
         if status in {429, 503}:
-            framing += f"\r\nRetry-After: {RETRY_AFTER_SECONDS}"
+            framing += f"Retry-After: {RETRY_AFTER_SECONDS}\r\n"
         self._head(status, PROBLEM_TYPE, framing)
         self._transport.write(body)
         self._done(self._keep_alive)
@@ -69,6 +74,6 @@ class Answer:
     def _head(self, status: int, content_type: str, framing: str) -> None:
         close = "" if self._keep_alive else "Connection: close\r\n"
         self._transport.write(
-            f"HTTP/1.1 {status} \r\nContent-Type: {content_type}\r\n{framing}\r\n"
+            f"HTTP/1.1 {status} \r\nContent-Type: {content_type}\r\n{framing}"
             f"X-Content-Type-Options: nosniff\r\n{close}\r\n".encode("latin-1")
         )

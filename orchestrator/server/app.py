@@ -107,6 +107,7 @@ class Api:
             "state_folder": self._facts.home,
             "log_file": self._facts.log_file,
             "plugins": len(self._manager.fleet.deployments),
+            "state_trouble": self._manager.fleet.store_trouble,
             "engine": engine,
         }
         return JSONResponse(facts)

@@ -2,7 +2,7 @@
 
 `POST /v1/plugins/{id}/execute` is answered here: no task, no timer and no decoding for a call that
 needs none, its body forwarded piece by piece with back-pressure both ways. A connection whose
-request is anything else is handed, with what it sent, to uvicorn's protocol, and stays there.
+request is anything else is handed, with what it sent, to uvicorn's protocol, and ends there.
 """
 
 import asyncio
@@ -38,6 +38,10 @@ class Router(Protocol):
         """Raises OrchestratorError for a plugin that does not exist."""
 
 
+class _Pipelined(Exception):
+    """A request before the last one's answer: no client of ours does, and answers could cross."""
+
+
 class FrontProtocol(asyncio.Protocol):
     """One client connection. The parser calls the on_… methods."""
 
@@ -50,14 +54,16 @@ class FrontProtocol(asyncio.Protocol):
         """What was read of a request whose head is not complete."""
         self._headers: dict[bytes, bytes] = {}
         self._url = b""
-        self._in_head = True
-        self._hand_over = False
+        self._in_head = self._whole = True
+        """`_whole`: whether `_raw` has the request from its first byte."""
+        self._hand_over = self._clogged = False
         self._answer: Answer | None = None
         self._exchange: Exchange | None = None
         self._sandbox: PluginSandbox | None = None
         """Of a tool call whose input is still gathered in `_input`."""
         self._input = bytearray()
-        self._received = 0
+        self._received = self._stray = 0
+        """Bytes of the body; bytes behind the head that are no body."""
 
     # -- asyncio --------------------------------------------------------------------------------
 
@@ -68,7 +74,8 @@ class FrontProtocol(asyncio.Protocol):
         self._drop_exchange()
 
     def data_received(self, data: bytes) -> None:
-        if self._in_head:
+        received, in_head = self._received, self._in_head
+        if in_head:
             self._raw += data
         try:
             self._parser.feed_data(data)
@@ -76,22 +83,28 @@ class FrontProtocol(asyncio.Protocol):
             if not self._hand_over:
                 self._transport.close()
                 return
+        if not in_head:
+            # What is neither head nor body is a trailer, or a chunk's extension.
+            self._stray = self._stray + len(data) if self._received == received else 0
         if self._hand_over:
             self._give_away()
-        elif self._in_head and len(self._raw) > MAX_HEAD_BYTES:
+        elif max(len(self._raw), self._stray) > MAX_HEAD_BYTES:
             self._transport.close()
 
     def pause_writing(self) -> None:
-        if self._exchange is not None:
-            self._exchange.hold(paused=True)
+        self._clogged = True
+        self._hold(paused=True)
 
     def resume_writing(self) -> None:
-        if self._exchange is not None:
-            self._exchange.hold(paused=False)
+        self._clogged = False
+        self._hold(paused=False)
 
     # -- the request ----------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
+        if self._answer is not None or self._transport.is_closing():
+            raise _Pipelined
+        self._whole = bool(self._raw)
         self._headers = {}
         self._url = b""
 
@@ -99,7 +112,8 @@ class FrontProtocol(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.lower()] = value
+        if self._in_head:  # a trailer is no header
+            self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         match = _EXECUTE.fullmatch(self._url)
@@ -108,15 +122,10 @@ class FrontProtocol(asyncio.Protocol):
             return
         self._in_head = False
         self._raw.clear()
-        if self._answer is not None:  # pipelining: no client of ours does, and answers could cross
-            self._transport.close()
-            return
-        self._received = 0
+        self._received = self._stray = 0
         self._answer = Answer(
             self._transport, keep_alive=self._parser.should_keep_alive(), done=self._done
         )
-        if self._headers.get(b"expect", b"").lower() == b"100-continue":
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._begin(match.group(1).decode(), self._answer)
 
     def on_body(self, body: bytes) -> None:
@@ -152,10 +161,17 @@ class FrontProtocol(asyncio.Protocol):
             self._too_large()
         elif b"x-tool" in self._headers:
             self._sandbox = sandbox
+            self._ask_for_body()
         else:
             chunked = b"transfer-encoding" in self._headers
             size = None if chunked else int(length or b"0")
             self._dispatch(sandbox, self._call(sandbox, size), answer)
+            if self._exchange is not None:
+                self._ask_for_body()
+
+    def _ask_for_body(self) -> None:
+        if self._headers.get(b"expect", b"").lower() == b"100-continue":
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _run_tool(self, sandbox: PluginSandbox, answer: Answer) -> None:
         """A tool's input is checked before the plugin sees it, so it is needed whole."""
@@ -218,14 +234,29 @@ class FrontProtocol(asyncio.Protocol):
 
     def _done(self, keep_alive: bool) -> None:  # noqa: FBT001 - a callback
         """The answer is out; what is still coming in of the request's body is read and dropped."""
-        self._exchange = None
-        self._answer = None
+        answer, self._answer, self._exchange = self._answer, None, None
         if not keep_alive:
             self._transport.close()
+        elif self._clogged:
+            self._hold(paused=True)  # no further request before this answer was read
+        elif answer is not None and answer.request_paused:
+            self._hold(paused=False)
+
+    def _hold(self, *, paused: bool) -> None:
+        """Hold back what fills the client's buffer: the plugin's answer, else its next request."""
+        if self._exchange is not None:
+            self._exchange.hold(paused=paused)
+        elif not self._transport.is_closing():
+            (self._transport.pause_reading if paused else self._transport.resume_reading)()
 
     def _give_away(self) -> None:
+        """For one request: the next may be a call, so the fallback is told to close after it."""
+        if not self._whole:
+            self._transport.close()
+            return
         protocol = self._fallback()
-        raw = bytes(self._raw)
+        line, _, rest = bytes(self._raw).lstrip(b"\r\n").partition(b"\r\n")
+        raw = line + b"\r\nConnection: close\r\n" + rest
         self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)
         protocol.data_received(raw)

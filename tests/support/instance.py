@@ -4,8 +4,10 @@ Everything goes through the real command line in processes of its own; nothing i
 """
 
 import contextlib
+import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -136,17 +138,76 @@ class Instance:
         path = self.home / self.name / "daemon.log"
         return "\n".join(path.read_text().splitlines()[-30:]) if path.exists() else ""
 
-    def left_over(self) -> list[str]:
-        """Containers and volumes that carry the instance's label."""
-        chosen = {"label": f"orchestrator.instance={self.name}"}
+    def containers(self) -> dict[str, str]:
+        """Plugin → container id of every container that carries the instance's labels."""
         with engine() as client:
-            containers = client.containers(all=True, filters=chosen)
-            volumes = client.volumes(filters=chosen)["Volumes"] or []
-        return [c["Names"][0] for c in containers] + [v["Name"] for v in volumes]
+            found = client.containers(all=True, filters=self._chosen())
+        return {c["Labels"]["orchestrator.plugin"]: c["Id"] for c in found}
+
+    def volumes(self) -> list[str]:
+        """Names of the volumes that carry the instance's label."""
+        with engine() as client:
+            return [v["Name"] for v in client.volumes(filters=self._chosen())["Volumes"] or []]
+
+    def left_over(self) -> list[str]:
+        """All that an instance may have made and that should be gone after `down --volumes`."""
+        with engine() as client:
+            containers = client.containers(all=True, filters=self._chosen())
+            networks = client.networks(filters=self._chosen())
+        return [
+            *(f"container {c['Names'][0]}" for c in containers),
+            *(f"network {n['Name']}" for n in networks),
+            *(f"volume {name}" for name in self.volumes()),
+            *(f"loop device {line}" for line in self.loop_devices()),
+            *(f"socket {path}" for path in (self.home / self.name).rglob("*") if path.is_socket()),
+            *(f"process {pid}" for pid in self.processes()),
+        ]
+
+    def loop_devices(self) -> list[str]:
+        """Lines of `losetup` about disks of this instance."""
+        done = subprocess.run(["losetup", "--all"], capture_output=True, text=True, check=True)
+        return [line for line in done.stdout.splitlines() if f"{self.home / self.name}/" in line]
+
+    def processes(self) -> list[int]:
+        """Daemons of this home and name; the environment tells whose they are."""
+        return [int(path.name) for path in Path("/proc").glob("[0-9]*") if self._is_daemon(path)]
+
+    def _is_daemon(self, process: Path) -> bool:
+        try:
+            arguments = (process / "cmdline").read_bytes().split(b"\0")
+            environment = (process / "environ").read_bytes().split(b"\0")
+            state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return False
+        return (
+            b"orchestrator.daemon" in arguments
+            and self.name.encode() in arguments
+            and f"ORCHESTRATOR_HOME={self.home}".encode() in environment
+            and state != "Z"
+        )
+
+    def _chosen(self) -> dict[str, list[str]]:
+        """Instances of one name in two homes differ in their owner."""
+        owner = hashlib.sha256(str(self.home / self.name).encode()).hexdigest()[:8]
+        return {
+            "label": [f"orchestrator.instance={self.name}", f"orchestrator.owner={owner}"],
+        }
 
     def destroy(self) -> None:
-        """`down --volumes`, and by force what that leaves."""
+        """`down --volumes`."""
         self.run("down", "--volumes", expect=None)
+
+    def purge(self) -> None:
+        """By force what `down` left, so that one failure does not bring others."""
+        for pid in self.processes():
+            os.kill(pid, signal.SIGKILL)
+        with engine() as client:
+            for container in client.containers(all=True, filters=self._chosen()):
+                client.remove_container(container["Id"], force=True)
+            for name in self.volumes():
+                client.remove_volume(name, force=True)
+        for line in self.loop_devices():
+            subprocess.run(["losetup", "--detach", line.partition(":")[0]], check=False)
 
 
 @contextlib.contextmanager

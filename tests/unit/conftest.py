@@ -88,15 +88,18 @@ class Make:
         }
         return Inputs(**plain | fields)
 
+    def place(self, **fields: Any) -> Place:
+        plain: dict[str, Any] = {
+            "instance": "home",
+            "owner": "0a1b",
+            "sockets_root": "/state/sockets",
+            "secrets_root": "/memory/secrets",
+            "seccomp_profile": self.profile,
+        }
+        return Place(**plain | fields)
+
     def deployment(self, *permissions: Any, **fields: Any) -> Deployment:
-        place = Place(
-            instance="home",
-            owner="0a1b",
-            sockets_root="/state/sockets",
-            secrets_root="/memory/secrets",
-            seccomp_profile=self.profile,
-        )
-        return weigh(self.inputs(*permissions, **fields), self.policy(), place)
+        return weigh(self.inputs(*permissions, **fields), self.policy(), self.place())
 
     def container(
         self, deployment: Deployment, phase: ContainerPhase = ContainerPhase.RUNNING, **fields: Any

@@ -12,6 +12,7 @@ from orchestrator.engine.base_image import (
     BaseImageFailed,
     base_tag,
     ensure_base,
+    is_registry,
     registry_answers,
     root_tag,
 )
@@ -159,3 +160,17 @@ def test_a_host_without_debian_packages_is_told_so(tmp_path: Path) -> None:
 
     assert done.returncode == 69
     assert "apt-get not found: the base image is made of Debian packages" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (b"HTTP/1.1 401 Unauthorized\r\nDocker-Distribution-Api-Version: registry/2.0\r\n", True),
+        (b"HTTP/1.1 200 OK\r\ndocker-distribution-api-version: registry/2.0\r\n", True),
+        (b"HTTP/1.1 403 Forbidden\r\nDocker-Distribution-Api-Version: registry/2.0\r\n", False),
+        (b"HTTP/1.1 200 OK\r\nServer: captive-portal\r\n", False),
+        (b"", False),
+    ],
+)
+def test_a_registry_is_known_by_its_own_words(answer: bytes, *, expected: bool) -> None:
+    assert is_registry(answer) is expected

@@ -35,13 +35,17 @@ async def test_only_the_last_lines_are_kept(tmp_path: Path) -> None:
 
 
 async def test_an_endless_line_does_not_fill_the_memory(tmp_path: Path) -> None:
-    result = await _run("head -c 5000000 /dev/zero | tr '\\0' x", tmp_path)
+    result = await _run("head -c 5000000 /dev/zero | tr '\\0' x; printf end", tmp_path)
 
     assert len(result.last_stdout_line) <= 2_000
+    assert result.last_stdout_line.endswith("end")
 
 
 async def test_the_deadline_ends_the_children_too(tmp_path: Path) -> None:
+    started = time.monotonic()
     result = await _run("sleep 60 & echo $!; wait", tmp_path, timeout_seconds=0.5)
+
+    assert time.monotonic() - started < 20
     await asyncio.to_thread(_until_gone, result.last_stdout_line)
 
     assert result.exit_code is None

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.engine.docker_stream import MAX_LINE_BYTES, parse_log
+from orchestrator.engine.docker_stream import MAX_LINE_BYTES, _since, parse_log
 
 STAMP = b"2024-05-01T10:00:00.123456789Z"
 
@@ -65,3 +65,13 @@ def test_lines_come_while_the_rest_is_still_on_its_way() -> None:
         raise AssertionError
 
     assert next(parse_log(chunks()))[1].text == "first"
+
+
+@given(nanoseconds=st.integers(0, 4_000_000_000 * 10**9))
+def test_what_was_seen_at_a_moment_is_within_what_is_asked_from_that_moment_on(
+    nanoseconds: int,
+) -> None:
+    seconds, _, decimals = _since(nanoseconds / 1e9).partition(".")
+    asked = int(seconds) * 10**9 + int(decimals.ljust(9, "0"))
+
+    assert nanoseconds - 3_000 < asked <= nanoseconds

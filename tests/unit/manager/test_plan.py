@@ -61,9 +61,7 @@ def test_an_image_is_prepared_while_dependencies_are_still_absent(words: Any) ->
 
 
 def test_a_ready_plugin_is_left_alone(words: Any) -> None:
-    assert planned([words.want("a")], words.seen("a")) == Plan(
-        actions=(), waiting={}, wake_at=None
-    )
+    assert planned([words.want("a")], words.seen("a")) == Plan(actions=(), waiting={}, wake_at=None)
 
 
 def test_a_plugin_that_starts_is_left_alone(words: Any) -> None:
@@ -118,15 +116,15 @@ def test_a_paused_or_dead_container_is_taken_away(words: Any, phase: ContainerPh
 
 
 @pytest.mark.parametrize("phase", [ContainerPhase.CREATED, ContainerPhase.EXITED])
-def test_a_container_that_does_not_run_is_launched_again(
-    words: Any, phase: ContainerPhase
-) -> None:
+def test_a_container_that_does_not_run_is_launched_again(words: Any, phase: ContainerPhase) -> None:
     found = words.seen("a", phase=phase, health=Health.UNKNOWN)
 
     assert actions([words.want("a")], found) == [Launch(plugin_id="a", container_id="c-a")]
 
 
-@pytest.mark.parametrize("phase", sorted({*ContainerPhase} - {ContainerPhase.PAUSED, ContainerPhase.GONE}))
+@pytest.mark.parametrize(
+    "phase", sorted({*ContainerPhase} - {ContainerPhase.PAUSED, ContainerPhase.GONE})
+)
 def test_another_revision_is_taken_away(words: Any, phase: ContainerPhase) -> None:
     old = words.seen("a", digest="a-old", phase=phase)
 

@@ -4,7 +4,7 @@ import contextlib
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
@@ -251,6 +251,8 @@ def test_numbers_end_at_a_hundred_digits(file: str) -> None:
 @given(value=VALUES)
 def test_any_json_is_read_back_from_both_parsers(file: str, value: JsonValue) -> None:
     text = json.dumps(value, ensure_ascii=file == "a.json")
+    # The parser's YAML 1.1 takes these for line ends and folds them, as it folds any other.
+    assume(file == "a.json" or not set(text) & {"\x85", "\u2028", "\u2029"})
     try:
         found = parse_tree(text.encode(), file).data
     except InvalidFile:

@@ -1,0 +1,42 @@
+"""What the whole-way tests share: the C plugin compiled once, and their images taken away."""
+
+import contextlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from docker.errors import APIError
+
+from tests.support.instance import PLUGINS, Instance, engine
+from tests.support.workshop import PREFIX, Workshop
+
+
+@pytest.fixture(scope="session")
+def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("c_echo") / "c-echo"
+    subprocess.run(["make", "--quiet", "-C", PLUGINS / "c_echo", f"OUT={out}"], check=True)
+    return out
+
+
+@pytest.fixture(scope="session")
+def images() -> Iterator[None]:
+    """Images of plugins made for a test are of no use after it."""
+    yield
+    with engine() as client:
+        tags = [tag for image in client.images() for tag in image["RepoTags"] or []]
+        for tag in tags:
+            if tag.startswith(f"orchestrator/{PREFIX}"):
+                # Another run of these tests may be at it.
+                with contextlib.suppress(APIError):
+                    client.remove_image(tag)
+
+
+@pytest.fixture
+def workshop(instance: Instance, binary: Path, images: None) -> Workshop:
+    return Workshop(instance, binary)
+
+
+@pytest.fixture(scope="module")
+def shared_workshop(shared_instance: Instance, binary: Path, images: None) -> Workshop:
+    return Workshop(shared_instance, binary)

@@ -1,0 +1,349 @@
+"""plan held to laws by a world of its own: containers that obey, die, vanish and are tampered with.
+
+The world knows nothing of plan's helpers; what should be is said here once more, in other words.
+"""
+
+import random
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.manager.plan import (
+    Action,
+    Adopt,
+    Health,
+    Kill,
+    Launch,
+    Plan,
+    Prepare,
+    Remove,
+    SetCpu,
+    Start,
+    Want,
+    plan,
+)
+from orchestrator.manager.restart import History
+from orchestrator.model.container import ContainerPhase
+
+NAMES = "abcde"
+REVISIONS = ("new", "old", "older")
+PASSES = 60
+CREATED, RUNNING, EXITED = ContainerPhase.CREATED, ContainerPhase.RUNNING, ContainerPhase.EXITED
+
+
+@dataclass
+class Box:
+    """A container of the world."""
+
+    plugin: str
+    revision: str
+    requires: tuple[str, ...] = ()
+    phase: ContainerPhase = RUNNING
+    health: Health = Health.READY
+    cpu: int = 10
+
+    @property
+    def answers(self) -> bool:
+        return (self.revision, self.phase, self.health) == ("new", RUNNING, Health.READY)
+
+    def suffer(self, what: str) -> None:
+        match what:
+            case "pause" if self.phase is RUNNING:
+                self.phase = ContainerPhase.PAUSED
+            case "hang" if self.phase is RUNNING:
+                self.health = Health.STUCK
+            case "tamper":
+                self.cpu = 77
+            case "forget":  # the daemon was killed
+                self.health = Health.UNKNOWN
+            case "update":
+                self.revision = "old" if self.revision == "new" else self.revision
+            case _:
+                pass
+
+
+@dataclass
+class Wish:
+    needs: tuple[str, ...] = ()
+    runs: bool = True
+    built: bool = True
+
+
+@dataclass
+class World:
+    words: Any
+    wishes: dict[str, Wish]
+    boxes: dict[str, Box]
+    now: float = 10_000.0
+    failures: dict[str, list[float]] = field(default_factory=dict)
+    ids: Any = field(default_factory=lambda: count(1))
+
+    def plan(self, busy: frozenset[str] = frozenset(), order: int = 0) -> Plan:
+        shuffled = random.Random(order)  # noqa: S311 - any order will do
+
+        def anyhow(mapping: dict[str, Any]) -> dict[str, Any]:
+            return dict(shuffled.sample(sorted(mapping.items()), len(mapping)))
+
+        seen: dict[str, Any] = {}
+        for container_id, box in sorted(self.boxes.items()):
+            seen.setdefault(box.plugin, []).append(
+                self.words.seen(
+                    box.plugin,
+                    *box.requires,
+                    digest=f"{box.plugin}-{box.revision}",
+                    health=box.health,
+                    container_id=container_id,
+                    phase=box.phase,
+                    cpu_percent=box.cpu,
+                )
+            )
+        wants: dict[str, Want] = {
+            name: self.words.want(name, *wish.needs, running=wish.runs, image_ready=wish.built)
+            for name, wish in self.wishes.items()
+        }
+        histories = {name: History(failures=tuple(at)) for name, at in self.failures.items()}
+        return plan(anyhow(wants), anyhow(seen), anyhow(histories), busy=busy, now=self.now)
+
+    def answering(self, plugin: str) -> bool:
+        return any(box.plugin == plugin and box.answers for box in self.boxes.values())
+
+    def obey(self, action: Action) -> None:
+        match action:
+            case Prepare(plugin_id=name):
+                self.wishes[name].built = True
+            case Start(plugin_id=name):
+                wish = self.wishes[name]
+                self.boxes[f"made-{next(self.ids)}"] = Box(name, "new", wish.needs)
+            case Launch(container_id=one):
+                box = self.boxes[one]
+                box.phase, box.health, box.cpu = RUNNING, Health.READY, 10
+            case Adopt(container_id=one):
+                self.boxes[one].health = Health.READY
+            case Kill(container_id=one):
+                self.end(one)
+            case Remove(container_id=one):
+                del self.boxes[one]
+            case SetCpu(container_id=one, cpu_percent=percent):
+                self.boxes[one].cpu = percent
+
+    def end(self, container_id: str) -> None:
+        box = self.boxes[container_id]
+        box.phase, box.health = EXITED, Health.UNKNOWN
+        self.failures.setdefault(box.plugin, []).append(self.now)
+
+    def pass_time(self, wake_at: float | None) -> None:
+        self.now = max(self.now + 0.001, wake_at or 0.0)
+        for box in self.boxes.values():
+            if box.health is Health.STARTING:
+                box.health = Health.READY
+
+    def disturb(self, what: str, plugin: str) -> None:
+        """What others do meanwhile."""
+        for container_id, box in list(self.boxes.items()):
+            if box.plugin != plugin:
+                continue
+            match what:
+                case "die" if box.phase is RUNNING:
+                    self.end(container_id)
+                case "vanish":
+                    del self.boxes[container_id]
+                case _:
+                    box.suffer(what)
+
+    def state(self) -> list[tuple[str, str, str, str, int]]:
+        return sorted(
+            (box.plugin, box.revision, box.phase, box.health, box.cpu)
+            for box in self.boxes.values()
+        )
+
+    def wanted_state(self) -> list[tuple[str, str, str, str, int]]:
+        return sorted(
+            (name, "new", "running", "ready", 10) for name, wish in self.wishes.items() if wish.runs
+        )
+
+    def check(self, action: Action, busy: frozenset[str]) -> None:
+        """Hold one action against the world as the plan saw it."""
+        name = action.plugin_id
+        assert name not in busy
+        box = None if isinstance(action, Prepare | Start) else self.boxes[action.container_id]
+        assert box is None or box.plugin == name
+        if isinstance(action, Remove):
+            assert box is not None
+            self.check_removal(name, box)
+            return
+        wish = self.wishes[name]
+        assert wish.runs
+        match action:
+            case Prepare():
+                assert not wish.built
+            case Start():
+                assert name not in {other.plugin for other in self.boxes.values()}
+                assert wish.built
+                assert all(self.answering(need) for need in wish.needs)
+            case Launch():
+                assert box is not None
+                assert (box.revision, box.phase in {CREATED, EXITED}) == ("new", True)
+                assert all(self.answering(need) for need in wish.needs)
+            case _:
+                assert box is not None
+                assert (box.revision, box.phase) == ("new", RUNNING)
+                needed = {
+                    Adopt: box.health is Health.UNKNOWN,
+                    Kill: box.health is Health.STUCK,
+                    SetCpu: box.health is Health.READY and box.cpu != 10,
+                }
+                assert needed[type(action)]
+
+    def check_removal(self, name: str, box: Box) -> None:
+        wish = self.wishes.get(name)
+        if wish is not None and wish.runs:
+            useless = box.phase in {ContainerPhase.PAUSED, ContainerPhase.GONE}
+            assert useless or (box.revision != "new" and wish.built)
+            return
+        leaving = [
+            other
+            for other in self.boxes.values()
+            if other.plugin not in self.wishes or not self.wishes[other.plugin].runs
+        ]
+        required = {need for other in leaving for need in other.requires if need != other.plugin}
+        free = {other.plugin for other in leaving} - required
+        # With nobody free the labels run in a circle, and somebody must be first.
+        assert name in free or not free
+
+
+def boxes(plugin: str) -> st.SearchStrategy[list[Box]]:
+    box = st.builds(
+        Box,
+        plugin=st.just(plugin),
+        revision=st.sampled_from(REVISIONS),
+        requires=st.lists(st.sampled_from(NAMES), unique=True, max_size=2).map(tuple),
+        phase=st.sampled_from(ContainerPhase),
+        health=st.sampled_from(Health),
+        cpu=st.sampled_from([10, 100]),
+    )
+    # A container's name holds its revision, and names are unique.
+    return st.lists(box, unique_by=lambda one: one.revision, max_size=2)
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> dict[str, Any]:
+    """Wishes that `up` would accept, and any containers at all."""
+    wishes: dict[str, Wish] = {}
+    for name in draw(st.permutations(NAMES)):
+        if not draw(st.booleans()):
+            continue
+        runs = draw(st.sampled_from([True, True, False]))
+        before = [other for other, wish in wishes.items() if wish.runs or not runs]
+        needs = draw(st.lists(st.sampled_from(before), unique=True)) if before else []
+        wishes[name] = Wish(tuple(needs), runs, draw(st.booleans()))
+    found = [box for name in NAMES for box in draw(boxes(name))]
+    failures = draw(
+        st.dictionaries(st.sampled_from(NAMES), st.lists(st.floats(9_990, 10_000), max_size=3))
+    )
+    return {
+        "wishes": wishes,
+        "boxes": {f"c{number}": box for number, box in enumerate(found)},
+        "failures": {name: sorted(times) for name, times in failures.items()},
+    }
+
+
+TURN = st.tuples(
+    st.frozensets(st.sampled_from(NAMES), max_size=3),
+    st.sampled_from(["", "die", "vanish", "pause", "hang", "tamper", "forget", "update"]),
+    st.sampled_from(NAMES),
+)
+
+
+def run(world: World, busy: frozenset[str] = frozenset()) -> Plan:
+    result = world.plan(busy)
+    for action in result.actions:
+        world.check(action, busy)
+    for action in result.actions:
+        world.obey(action)
+    world.pass_time(result.wake_at)
+    return result
+
+
+@given(start=worlds(), turns=st.lists(TURN, max_size=6))
+def test_from_anywhere_the_world_becomes_what_is_wanted_and_is_then_left_alone(
+    words: Any, start: dict[str, Any], turns: list[tuple[frozenset[str], str, str]]
+) -> None:
+    world = World(words, **start)
+    for busy, what, plugin in turns:
+        run(world, busy)
+        world.disturb(what, plugin)
+    for _ in range(PASSES):
+        if world.state() == world.wanted_state():
+            break
+        run(world)
+
+    assert world.state() == world.wanted_state()
+    assert world.plan().actions == ()
+    assert world.plan().waiting == {}
+
+
+@given(start=worlds())
+def test_what_runs_in_the_right_revision_is_never_restarted(
+    words: Any, start: dict[str, Any]
+) -> None:
+    world = World(words, **start)
+    fine = {
+        container_id
+        for container_id, box in world.boxes.items()
+        if (box.revision, box.phase) == ("new", RUNNING)
+        and box.health is not Health.STUCK
+        and box.plugin in world.wishes
+        and world.wishes[box.plugin].runs
+    }
+    for _ in range(PASSES):
+        run(world)
+
+    assert fine <= world.boxes.keys()
+
+
+@given(start=worlds(), order=st.integers(1, 5), busy=st.frozensets(st.sampled_from(NAMES)))
+def test_a_plan_is_the_same_in_whatever_order_things_are_told(
+    words: Any, start: dict[str, Any], order: int, busy: frozenset[str]
+) -> None:
+    world = World(words, **start)
+    one, other = world.plan(busy), world.plan(busy, order=order)
+
+    assert (one.actions, dict(one.waiting), one.wake_at) == (
+        other.actions,
+        dict(other.waiting),
+        other.wake_at,
+    )
+
+
+@given(start=worlds(), busy=st.frozensets(st.sampled_from(NAMES)))
+def test_no_container_and_no_wanted_plugin_gets_two_steps_at_once(
+    words: Any, start: dict[str, Any], busy: frozenset[str]
+) -> None:
+    world = World(words, **start)
+    actions = world.plan(busy).actions
+    wanted = [a.plugin_id for a in actions if getattr(a, "why", "") != "not wanted"]
+    touched = [a.container_id for a in actions if not isinstance(a, Prepare | Start)]
+
+    assert wanted == sorted(set(wanted))
+    assert len(touched) == len(set(touched))
+
+
+@given(start=worlds())
+def test_who_gets_no_step_is_all_right_or_told_why_it_waits(
+    words: Any, start: dict[str, Any]
+) -> None:
+    world = World(words, **start)
+    result = world.plan()
+    for name, wish in world.wishes.items():
+        stepped = name in {action.plugin_id for action in result.actions}
+        starting = any(
+            box.plugin == name and box.phase is RUNNING and box.health is Health.STARTING
+            for box in world.boxes.values()
+        )
+        idle = not wish.runs or world.answering(name) or starting
+
+        assert stepped or idle or result.waiting[name]
+        assert not (stepped and name in result.waiting)

@@ -1,0 +1,108 @@
+"""compile_spec held to laws: what no permission, and no number of them, may take away."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.model.container import ContainerSpec
+from orchestrator.model.limits import ResourceLimits
+from orchestrator.model.permissions import FileSystemRead, FileSystemWrite
+from orchestrator.policy.compile import Compiled, compile_spec
+from orchestrator.policy.grant import Grant
+
+MIB = 1024 * 1024
+HIDDEN = {"/proc/kcore", "/proc/cmdline", "/proc/meminfo", "/sys/firmware", "/sys/class", "/sys/fs"}
+"""Some of the masked paths; test_compile.py has them all."""
+
+SHARES = st.lists(st.sampled_from(["docs", "media", "work"]), unique=True).map(tuple)
+READ = st.builds(FileSystemRead, shares=SHARES)
+WRITE = st.builds(FileSystemWrite, shares=SHARES)
+# Only what can be held so far; the other six have rows of their own below.
+PERMISSIONS = st.one_of(
+    st.just(()), READ.map(lambda one: (one,)), WRITE.map(lambda one: (one,)), st.tuples(READ, WRITE)
+)
+
+
+def grant(make: Any, *permissions: Any, **changes: Any) -> Grant:
+    about = changes.pop("info", {})
+    plain: dict[str, Any] = {
+        "info": make.info(**about),
+        "permissions": permissions,
+        "withheld": (),
+        "limits": ResourceLimits(),
+        "config": {},
+    }
+    return Grant(**plain | changes)
+
+
+def compiled(make: Any, *permissions: Any, **changes: Any) -> Compiled:
+    return compile_spec(
+        grant(make, *permissions, **changes), make.policy(), make.site(), image="sha256:1"
+    )
+
+
+def mounts(spec: ContainerSpec) -> dict[str, tuple[str, bool]]:
+    """Target → source and whether it can be written."""
+    binds = {m.target: (m.source, not m.read_only) for m in spec.bind_mounts}
+    volumes = {m.target: (m.volume, True) for m in spec.volume_mounts}
+    return binds | volumes
+
+
+@given(permissions=PERMISSIONS, memory=st.integers(8, 4_096))
+def test_no_permission_weakens_the_baseline(
+    make: Any, permissions: tuple[Any, ...], memory: int
+) -> None:
+    spec = compiled(make, *permissions, limits=ResourceLimits(max_memory_mb=memory)).spec
+
+    assert spec.user == "65532:65532"
+    assert spec.read_only_root is True
+    assert spec.no_new_privileges is True
+    assert spec.init is True
+    assert spec.network_mode == "none"
+    assert spec.capabilities == ()
+    assert set(HIDDEN) <= set(spec.masked_paths)
+    assert {"/proc/sys", "/proc/sysrq-trigger"} <= set(spec.readonly_paths)
+    assert spec.seccomp_profile == make.profile
+    assert spec.memory_bytes == memory * MIB
+    assert spec.oom_score_adj >= 0
+
+
+@given(permissions=PERMISSIONS)
+def test_nothing_of_the_host_is_mounted_but_granted_shares_and_the_own_sockets(
+    make: Any, permissions: tuple[Any, ...]
+) -> None:
+    found = compiled(make, *permissions)
+    readable, writable = set(), set()
+    for permission in permissions:
+        names = {f"/srv/{name}" for name in permission.shares}
+        readable |= names
+        writable |= names if permission.kind == "file_system_write" else set()
+    binds = found.spec.bind_mounts
+
+    assert {m.source for m in binds} == readable | {f"/state/sockets/{found.sandbox_id}"}
+    assert {m.source for m in binds if not m.read_only} == writable
+
+
+@given(permissions=PERMISSIONS)
+def test_no_two_mounts_share_a_target(make: Any, permissions: tuple[Any, ...]) -> None:
+    spec = compiled(make, *permissions).spec
+    targets = [m.target for m in (*spec.bind_mounts, *spec.volume_mounts, *spec.tmpfs)]
+
+    assert sorted(targets) == sorted(set(targets))
+
+
+@given(read=READ, write=WRITE)
+def test_one_more_permission_takes_nothing_away(make: Any, read: Any, write: Any) -> None:
+    for one, two in (((read,), (read, write)), ((write,), (write, read))):
+        few, many = mounts(compiled(make, *one).spec), mounts(compiled(make, *two).spec)
+        for target in few.keys() - {"/run/orchestrator"}:
+            source, can_write = few[target]
+
+            assert many[target][0] == source
+            assert many[target][1] >= can_write
+
+
+@given(read=READ, write=WRITE)
+def test_the_order_of_permissions_does_not_matter(make: Any, read: Any, write: Any) -> None:
+    assert compiled(make, read, write) == compiled(make, write, read)

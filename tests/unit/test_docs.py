@@ -1,0 +1,234 @@
+"""What the documentation shows: its links lead somewhere, its snippets are right and run."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from orchestrator.cli.main import COMMANDS, cli
+from orchestrator.daemon.build import resolver_of
+from orchestrator.daemon.settings import DaemonSettings
+from orchestrator.engine.memory_stores import MemoryImages
+from orchestrator.manager.resolve import check_dependencies
+from orchestrator.model.info import PluginInfo
+from orchestrator.model.load import load_instance_config, load_manifests, load_plugin_info
+from orchestrator.model.manifest import PluginManifest
+from orchestrator.model.policy import InstanceConfig
+from tests.unit.pages import ALL, OURS, ROOT, Block, anchors, blocks, links, name_of, page, prose
+
+SDK = ROOT / "plugin_images" / "sdk"
+LOCAL_LINKS = [
+    pytest.param(path, link, id=f"{name_of(path)}:{link}")
+    for path in ALL
+    for link in links(path)
+    if not link.startswith("https://")
+]
+BLOCKS = [
+    pytest.param(block, id=f"{name_of(path)}-{number}-{block.language}")
+    for path in ALL
+    for number, block in enumerate(blocks(path))
+]
+COMMAND_LINES = [
+    pytest.param(line, id=f"{name_of(path)}:{line[2:50]}")
+    for path in OURS
+    for block in blocks(path)
+    if block.language == "console"
+    for line in block.text.splitlines()
+    if line.startswith("$ orchestrator ")
+]
+
+
+def _of(language: str) -> list[Block]:
+    return [block.values[0] for block in BLOCKS if block.values[0].language == language]  # type: ignore[misc,union-attr]
+
+
+# -- links and paths --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("path", "link"), LOCAL_LINKS)
+def test_a_link_leads_to_a_file_and_a_heading_that_exist(path: Path, link: str) -> None:
+    file, _, anchor = link.partition("#")
+    target = (path.parent / file).resolve() if file else path
+
+    assert target.exists()
+    assert not anchor or anchor in anchors(target)
+
+
+@pytest.mark.parametrize("path", OURS, ids=name_of)
+def test_a_file_of_this_repository_that_is_named_exists(path: Path) -> None:
+    named = re.findall(r"`((?:tests|orchestrator|plugin_images|scripts)/[\w./-]+)`", path.read_text())
+
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("path", ALL, ids=name_of)
+def test_no_page_tells_of_the_machine_it_was_written_on(path: Path) -> None:
+    assert re.findall(r"/work\b|/root/|/tmp/\w+|/home/\w+", path.read_text()) == []
+
+
+def test_every_page_of_docs_is_in_the_index() -> None:
+    index = set(links(ROOT / "docs" / "README.md"))
+
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"} <= index
+
+
+@pytest.mark.parametrize("path", OURS, ids=name_of)
+def test_a_sentence_ends_its_line(path: Path) -> None:
+    lines = [line for line in prose(path.read_text()).splitlines() if not line.startswith("|")]
+
+    assert [line for line in lines if re.search(r"[a-z`)]\. [A-Z]\w* \w+ ", line)] == []
+
+
+@pytest.mark.parametrize("path", ALL, ids=name_of)
+def test_a_make_target_that_is_named_exists(path: Path) -> None:
+    made = set(re.findall(r"^([a-z-]+):", page("Makefile"), re.MULTILINE))
+    named = re.findall(r"(?:`|^\$ )make ([a-z-]+)", path.read_text(), re.MULTILINE)
+
+    assert set(named) <= made
+
+
+def test_every_make_target_with_a_help_text_is_documented() -> None:
+    helped = re.findall(r"^([a-z-]+):.*## ", page("Makefile"), re.MULTILINE)
+
+    assert [name for name in helped if f"`make {name}`" not in page("docs/commands.md")] == []
+
+
+# -- snippets ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_block_names_a_language_unless_it_is_plain(block: Block) -> None:
+    assert block.language in {"", "console", "json", "mermaid", "python", "text", "yaml"}
+
+
+@pytest.mark.parametrize("block", _of("json"), ids=lambda block: block.text[:30])
+def test_a_json_snippet_is_json(block: Block) -> None:
+    json.loads(block.text)
+
+
+@pytest.mark.parametrize("block", _of("python"), ids=lambda block: block.text[:30])
+def test_a_python_snippet_compiles(block: Block) -> None:
+    compile(block.text, "snippet", "exec")
+
+
+@pytest.mark.parametrize("block", _of("yaml"), ids=lambda block: block.text[:30])
+def test_a_yaml_snippet_is_one_of_our_files(block: Block) -> None:
+    data = yaml.safe_load(block.text)
+
+    model = next(
+        model
+        for key, model in (
+            ("apiVersion", PluginManifest),
+            ("policy", InstanceConfig),
+            ("plugin_id", PluginInfo),
+        )
+        if key in data
+    )
+    model.model_validate_json(json.dumps(data))
+
+
+@pytest.mark.parametrize("line", COMMAND_LINES)
+def test_a_command_line_that_is_shown_is_understood(line: str) -> None:
+    _, name, *words = shlex.split(line.removeprefix("$ "))
+    assert name in COMMANDS
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+
+    with command.make_context(name, words):
+        pass
+
+
+# -- the plugin of the README -----------------------------------------------------------------
+
+
+@pytest.fixture
+def hello(tmp_path: Path) -> Path:
+    """The README's three files, where it says they are."""
+    for block in blocks(ROOT / "README.md"):
+        if named := re.match(r"`(hello/[\w./-]+)`", block.before):
+            path = tmp_path / named[1]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text)
+    return tmp_path / "hello"
+
+
+def test_the_readmes_plugin_is_a_plugin_with_a_manifest(hello: Path) -> None:
+    info = load_plugin_info(hello / "word-count")
+    [manifest] = load_manifests([hello])
+
+    assert manifest.manifest.metadata.name == info.plugin_id == "word-count"
+    assert manifest.build_folder() == hello / "word-count"
+    assert len((hello / "word-count" / "word_count.py").read_text().splitlines()) <= 15
+
+
+def test_the_readmes_test_of_its_plugin_passes(hello: Path) -> None:
+    [test] = [b.text for b in blocks(ROOT / "README.md") if "PluginTester" in b.text]
+
+    done = _python(test, hello / "word-count")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_readmes_test_of_its_plugin_can_fail(hello: Path) -> None:
+    [test] = [b.text for b in blocks(ROOT / "README.md") if "PluginTester" in b.text]
+    code = hello / "word-count" / "word_count.py"
+    code.write_text(code.read_text().replace("len(words)", "len(words) + 1"))
+
+    done = _python(test, hello / "word-count")
+    assert "AssertionError" in done.stderr
+
+
+def _python(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": f"{SDK}:{folder}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+# -- the files that ship ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("config", [None, ROOT / "orchestrator.yaml"], ids=["none", "shipped"])
+async def test_the_shipped_manifests_plan_with_the_shipped_policy_and_only_then(
+    config: Path | None, tmp_path: Path
+) -> None:
+    policy = (load_instance_config(config) if config else InstanceConfig()).policy
+    manifests = load_manifests([ROOT / "manifests"])
+    resolver = resolver_of(DaemonSettings(home=tmp_path), MemoryImages())
+
+    try:
+        deployments = await resolver.resolve(manifests, policy)
+    except Exception as error:  # noqa: BLE001 - told below
+        assert config is None, error
+        return
+    assert config is not None
+    assert len(check_dependencies(deployments)) == 1
+    assert {d.plugin_id for d in deployments} == {m.manifest.metadata.name for m in manifests}
+
+
+def test_every_shipped_plugin_has_a_manifest_and_a_row() -> None:
+    plugins = {path.parent.name for path in (ROOT / "plugin_images").glob("*/plugin.yaml")}
+    manifests = {loaded.manifest.metadata.name for loaded in load_manifests([ROOT / "manifests"])}
+
+    assert plugins == manifests
+    assert {name for name in plugins if f"`{name}.yaml`" not in page("manifests/README.md")} == set()
+
+
+def test_news_fragments_are_of_a_known_kind_and_not_empty() -> None:
+    for path in (ROOT / "changes").glob("*.md"):
+        assert re.fullmatch(r"(\d+|\+[\w-]+)\.(feature|fix|removal|security)(\.\d+)?\.md", path.name)
+        assert path.read_text().strip().endswith(".")
+
+
+def test_the_changelog_has_the_place_where_news_go() -> None:
+    assert "<!-- towncrier release notes start -->\n" in page("CHANGELOG.md")
