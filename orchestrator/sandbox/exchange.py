@@ -115,9 +115,9 @@ class Exchange:
         """A connection is free: everything that waited goes out."""
         self._connection = connection
         body, self._body = self._body, bytearray()
-        connection.begin(
-            self._head() + self._framed(bytes(body)), self, max_body_bytes=self._max_response_bytes
-        )
+        connection.begin(self._head(), self, max_body_bytes=self._max_response_bytes)
+        if body:
+            connection.send(self._framed(bytes(body)))
         if self._request_done:
             if self.call.content_length is None:
                 connection.send(b"0\r\n\r\n")

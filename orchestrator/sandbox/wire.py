@@ -77,6 +77,7 @@ class PluginConnection(asyncio.Protocol):
         "_request_sent",
         "_state",
         "_transport",
+        "_unsent",
         "clogged",
         "lane",
     )
@@ -91,6 +92,7 @@ class PluginConnection(asyncio.Protocol):
         self._body_bytes = self._head_bytes = self._max_body_bytes = 0
         self._reset_head()
         self._request_sent = self._reply_done = self._keep_alive = False
+        self._unsent = b""
         self._paused = False
         self.clogged = False
         """Whether the plugin is slow to read what it was sent."""
@@ -99,21 +101,25 @@ class PluginConnection(asyncio.Protocol):
     # -- what the host does ---------------------------------------------------------------------
 
     def begin(self, head: bytes, listener: ReplyListener, *, max_body_bytes: int) -> None:
-        """Send a request's head. The connection must be idle."""
+        """Begin a request: its head goes out with what follows. The connection must be idle."""
         self._state = _State.BUSY
         self._listener = listener
         self._max_body_bytes = max_body_bytes
         self._body_bytes = 0
         self._request_sent = self._reply_done = False
         self._reset_head()
-        self.send(head)
+        self._unsent = head
 
     def send(self, data: bytes) -> None:
+        if self._unsent:  # one system call for head and body
+            data, self._unsent = self._unsent + data, b""
         if self._transport is not None:
             self._transport.write(data)
 
     def request_sent(self) -> None:
         """The request's body is complete."""
+        if self._unsent:
+            self.send(b"")
         self._request_sent = True
         if self._reply_done:
             self._finish()

@@ -10,7 +10,15 @@ from orchestrator.server.problems import PROBLEM_TYPE, RETRY_AFTER_SECONDS, fail
 class Answer:
     """The Sink of one call. `done` is called once, when the last byte is written."""
 
-    __slots__ = ("_chunked", "_done", "_head_sent", "_keep_alive", "_transport", "request_paused")
+    __slots__ = (
+        "_chunked",
+        "_done",
+        "_head_sent",
+        "_held",
+        "_keep_alive",
+        "_transport",
+        "request_paused",
+    )
 
     def __init__(
         self,
@@ -23,6 +31,7 @@ class Answer:
         self._keep_alive = keep_alive
         self._done = done
         self._chunked = self._head_sent = False
+        self._held = b""
         self.request_paused = False
 
     def on_head(self, status: int, content_type: str, content_length: int | None) -> None:
@@ -37,14 +46,18 @@ class Answer:
             else ""
         )
         # Of the plugin's own headers only the type travels on: no cookies, redirects or CORS.
-        self._head(status, content_type, framing)
+        head = self._head(status, content_type, framing)
+        if content_length:
+            self._held = head  # its body is on the way: one system call for both
+        else:
+            self._transport.write(head)
 
     def on_body(self, chunk: bytes) -> None:
-        self._transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._chunked else chunk)
+        self._write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._chunked else chunk)
 
     def on_end(self) -> None:
-        if self._chunked:
-            self._transport.write(b"0\r\n\r\n")
+        if self._chunked or self._held:
+            self._write(b"0\r\n\r\n" if self._chunked else b"")
         self._done(self._keep_alive)
 
     def on_failure(self, failure: CallFailure) -> None:
@@ -63,17 +76,21 @@ class Answer:
         framing = f"Content-Length: {len(body)}\r\n"
         if status in {429, 503}:
             framing += f"Retry-After: {RETRY_AFTER_SECONDS}\r\n"
-        self._head(status, PROBLEM_TYPE, framing)
-        self._transport.write(body)
+        self._transport.write(self._head(status, PROBLEM_TYPE, framing) + body)
         self._done(self._keep_alive)
 
     def close_after(self) -> None:
         """The request is not read to its end, so the connection cannot go on."""
         self._keep_alive = False
 
-    def _head(self, status: int, content_type: str, framing: str) -> None:
+    def _write(self, data: bytes) -> None:
+        if self._held:
+            data, self._held = self._held + data, b""
+        self._transport.write(data)
+
+    def _head(self, status: int, content_type: str, framing: str) -> bytes:
         close = "" if self._keep_alive else "Connection: close\r\n"
-        self._transport.write(
+        return (
             f"HTTP/1.1 {status} \r\nContent-Type: {content_type}\r\n{framing}"
-            f"X-Content-Type-Options: nosniff\r\n{close}\r\n".encode("latin-1")
-        )
+            f"X-Content-Type-Options: nosniff\r\n{close}\r\n"
+        ).encode("latin-1")
