@@ -126,10 +126,21 @@ class DaemonClient:
         kind = response.headers.get("Content-Type", "")
         return CallResult(status=response.status, content_type=kind, body=content)
 
+    def run_code(self, wish: dict[str, Any]) -> dict[str, Any]:
+        """`POST /v1/code`: how the code ended. Raises DaemonProblem where it was not run."""
+        # The daemon keeps the deadline; the first run of all builds the image.
+        answer: dict[str, Any] = self._json("POST", "/v1/code", wish, seconds=None)
+        return answer
+
     # -------------------------------------------------------------------------------------------
 
     def _json(
-        self, method: str, path: str, body: object = None, *, seconds: float = DEFAULT_SECONDS
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        seconds: float | None = DEFAULT_SECONDS,
     ) -> Any:
         connection = self._open(seconds)
         try:

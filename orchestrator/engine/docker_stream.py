@@ -113,6 +113,8 @@ class _Feed(Generic[T]):
             _raise_for_status(response)
             self._socket = _socket_of(response)
             self._socket.settimeout(None)  # it was for the answer's head; silence is no failure
+            if self._stopped:
+                raise _Stopped  # before there was a socket that `aclose` could have shut down
             for item in self._parse(response.iter_content(chunk_size=None)):
                 self._room.acquire()
                 if self._stopped:

@@ -8,7 +8,7 @@ from typing import Final
 from pydantic import JsonValue, ValidationError
 
 from orchestrator.clock import Clock
-from orchestrator.engine.base import Engine, VolumeStore
+from orchestrator.engine.base import LABEL_PLUGIN, Engine, VolumeStore
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.manager.deployment import Deployment, Place, from_record, to_record, weigh
@@ -77,10 +77,11 @@ class PluginManager:
         """Make what `paths` hold wanted; the names of the plugins they hold.
 
         All is checked before anything changes. Raises InvalidFile, PermissionRefused,
-        DependenciesUnresolved and their kin.
+        DependenciesUnresolved and their kin; EngineUnavailable, as nothing would come of it.
         """
         async with self._one:
             policy = load_instance_config(config).policy if config is not None else SecurityPolicy()
+            await self._knock()
             new = await self._resolver.resolve(load_manifests(paths), policy)
             current = self._reweighed(policy)
             wanted = merge(current, new, paths)
@@ -125,6 +126,10 @@ class PluginManager:
         raise PluginNotFound(f"{plugin_id} has no container now")
 
     # -------------------------------------------------------------------------------------------
+
+    async def _knock(self) -> None:
+        """Whether the engine answers: nobody's containers are asked for, as they take time."""
+        await self._engine.list({**self._place.labels, LABEL_PLUGIN: ""})
 
     def _reweighed(self, policy: SecurityPolicy) -> dict[str, Deployment]:
         """What is wanted already, under the policy as it is now."""

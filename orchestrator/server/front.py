@@ -63,7 +63,7 @@ class FrontProtocol(asyncio.Protocol):
         """Of a tool call whose input is still gathered in `_input`."""
         self._input = bytearray()
         self._received = self._stray = 0
-        """Bytes of the body; bytes behind the head that are no body."""
+        """Bytes of the body; bytes since then that are none: a trailer, a chunk's extension."""
 
     # -- asyncio --------------------------------------------------------------------------------
 
@@ -74,18 +74,16 @@ class FrontProtocol(asyncio.Protocol):
         self._drop_exchange()
 
     def data_received(self, data: bytes) -> None:
-        received, in_head = self._received, self._in_head
-        if in_head:
+        if self._in_head:
             self._raw += data
+        else:
+            self._stray += len(data)  # until there is more of the body, or another head
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserUpgrade, httptools.HttpParserError):
             if not self._hand_over:
                 self._transport.close()
                 return
-        if not in_head:
-            # What is neither head nor body is a trailer, or a chunk's extension.
-            self._stray = self._stray + len(data) if self._received == received else 0
         if self._hand_over:
             self._give_away()
         elif max(len(self._raw), self._stray) > MAX_HEAD_BYTES:
@@ -123,13 +121,14 @@ class FrontProtocol(asyncio.Protocol):
         self._in_head = False
         self._raw.clear()
         self._received = self._stray = 0
-        self._answer = Answer(
-            self._transport, keep_alive=self._parser.should_keep_alive(), done=self._done
-        )
+        # Refused at once, a client that waits for 100 Continue may send its body or may not.
+        keep_alive = self._parser.should_keep_alive() and b"expect" not in self._headers
+        self._answer = Answer(self._transport, keep_alive=keep_alive, done=self._done)
         self._begin(match.group(1).decode(), self._answer)
 
     def on_body(self, body: bytes) -> None:
         self._received += len(body)
+        self._stray = 0
         if self._received > self._router.max_request_bytes:
             self._too_large()
         elif self._sandbox is not None:

@@ -65,17 +65,24 @@ def test_plan_says_what_up_does_and_a_second_up_changes_nothing(
     assert instance.containers() == first
 
 
+_GRANTED = {"kind": "file_system_write", "shares": [], "required": False, "reason": ""}
+
+
 @pytest.mark.parametrize(
     ("spec", "field", "values"),
     [
         ({"limits": {"max_memory_mb": 16}}, "limits.max_memory_mb", (8, 16)),
         ({"config": {"word": "new"}}, "config.word", ("old", "new")),
-        (_WRITES, "permissions[0]", (None, {"kind": "file_system_write"})),
+        ({"permissions": ["file_system_write"]}, "permissions", ([], [_GRANTED])),
     ],
     ids=["limit", "config", "permission"],
 )
 def test_a_changed_manifest_replaces_just_its_own_container(
-    instance: Instance, workshop: Workshop, spec: dict[str, Any], field: str, values: tuple[Any, Any]
+    instance: Instance,
+    workshop: Workshop,
+    spec: dict[str, Any],
+    field: str,
+    values: tuple[Any, Any],
 ) -> None:
     schema = {"type": "object", "properties": {"word": {"type": "string", "default": "old"}}}
     info = {"config_schema": schema, "permissions": ["file_system_write"]}

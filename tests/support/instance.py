@@ -34,6 +34,8 @@ class Instance:
         self.manifests.mkdir(parents=True, exist_ok=True)
         self.config = folder / "orchestrator.yaml"
         self.folder = folder
+        self.variables: dict[str, str] = {}
+        """What the user has set in the environment beside."""
 
     # -- what a user writes ---------------------------------------------------------------------
 
@@ -60,7 +62,7 @@ class Instance:
     # -- what a user types ----------------------------------------------------------------------
 
     def run(
-        self, *arguments: str, expect: int | None = 0, stdin: bytes = b"", timeout: float = 300.0
+        self, *arguments: str, expect: int | None = 0, stdin: bytes = b"", timeout: float = 120.0
     ) -> subprocess.CompletedProcess[str]:
         """`orchestrator ARGUMENTS`; fails unless it exits with `expect` (None: whatever)."""
         done = subprocess.run(
@@ -86,6 +88,7 @@ class Instance:
             **{k: v for k, v in os.environ.items() if not k.startswith("ORCHESTRATOR_")},
             "ORCHESTRATOR_HOME": str(self.home),
             "ORCHESTRATOR_INSTANCE": self.name,
+            **self.variables,
         }
 
     def up(self, *more: str, expect: int | None = 0) -> subprocess.CompletedProcess[str]:

@@ -91,6 +91,7 @@ async def test_a_handshake_of_too_many_headers_takes_no_lane(house: House) -> No
     assert status == 0
     assert await connection.ended()
     assert sandbox.lanes_in_words().startswith("control 0/1")
+    assert house.changes == []  # not even for a moment
 
 
 async def test_a_handshake_may_come_in_any_pieces(house: House) -> None:

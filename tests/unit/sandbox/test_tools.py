@@ -1,6 +1,7 @@
 """Tools: what goes in and what comes out fits the declared schemas, or the call fails."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ async def test_input_that_does_not_fit_never_reaches_the_plugin(house: House) ->
     assert (failure.code, failure.repeat) == ("invalid_input", "safe")
     assert failure.detail == "the input of tool add does not fit its schema"
     assert sorted(failure.errors) == [
-        "numbers.1: found 'two', expected integer",
+        "numbers[1]: found 'two', expected integer",
         "other: found an unknown field, expected no such field",
         "unit: found nothing, expected a value",
     ]
@@ -109,9 +110,7 @@ async def test_output_that_fits_goes_on_unchanged(house: House) -> None:
 
 
 @pytest.mark.parametrize("answer", [b'{"sum":"3"}', b"", b"sum", b'{"sum":3', b'{"sum":NaN}'])
-async def test_output_that_does_not_fit_is_the_plugins_failure(
-    house: House, answer: bytes
-) -> None:
+async def test_output_that_does_not_fit_is_the_plugins_failure(house: House, answer: bytes) -> None:
     sandbox, _, [line] = await house.ready(tools=(ADD,))
     failure = await _invoke(sandbox, line, INPUT, answer)
 
@@ -127,7 +126,7 @@ async def test_output_is_not_shown_before_it_was_checked(house: House) -> None:
     line.answer(b'{"sum":"secret"}')
     await seen.outcome()
 
-    assert (seen.status, seen.body, seen.code) == (0, b"", "invalid_output")
+    assert (seen.status, len(seen.body), seen.code) == (0, 0, "invalid_output")
 
 
 @pytest.mark.parametrize("status", [300, 400, 422, 500])
@@ -160,5 +159,5 @@ async def test_a_checked_answer_that_breaks_off_is_a_failure(house: House) -> No
     ],
     ids=str,
 )
-def test_the_hints_say_whether_a_call_may_be_repeated(hints: dict[str, bool], repeat: str) -> None:
+def test_the_hints_say_whether_a_call_may_be_repeated(hints: dict[str, Any], repeat: str) -> None:
     assert Tool(ToolInfo(name="t", description="d", **hints)).repeat == repeat
