@@ -12,6 +12,7 @@ from typing import Final
 import click
 
 from orchestrator.cli.exits import BY_KIND, INTERRUPTED, OK, USAGE
+from orchestrator.cli.render import printable
 from orchestrator.client.problem import DaemonProblem
 from orchestrator.errors import OrchestratorError
 from orchestrator.version import CORE_VERSION
@@ -88,4 +89,5 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _show(error: OrchestratorError, code: str) -> None:
-    click.echo(f"{click.style('error', fg='red', bold=True)} [{code}] {error}", err=True)
+    sign = click.style("error", fg="red", bold=True)
+    click.echo(f"{sign} [{printable(code)}] {printable(str(error))}", err=True)

@@ -133,7 +133,7 @@ def _show(result: Preview, change: Change) -> None:
         return
     if change.kind is ChangeKind.CREATE:
         for line in explain(deployment.grant):
-            click.echo(f"    {line}")
+            click.echo(f"    {one_line(line, 200)}")
         limits = deployment.grant.limits
         click.echo(
             f"    at most {limits.max_memory_mb} MiB memory, {limits.max_cpu_percent} % of a core, "

@@ -59,7 +59,10 @@ def _show_plugin(status: Mapping[str, Any]) -> None:
         ("restarts", str(status["restarts"])),
         ("image", status["image"]),
         ("manifest", status["origin"]),
-        *(("rights" if number == 0 else "", text) for number, text in enumerate(status["may"])),
+        *(
+            ("rights" if number == 0 else "", one_line(text))
+            for number, text in enumerate(status["may"])
+        ),
         (
             "limits",
             (

@@ -1,5 +1,6 @@
 """`orchestrator up`."""
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from orchestrator.cli.context import (
 )
 from orchestrator.cli.exits import BY_KIND, OK
 from orchestrator.cli.progress import Progress, held, settled
-from orchestrator.cli.render import plugin_rows
+from orchestrator.cli.render import plugin_rows, printable
 from orchestrator.client.client import DaemonClient, DaemonNotRunning
 from orchestrator.client.spawn import spawn, wait_for_end
 from orchestrator.daemon.settings import DaemonSettings
@@ -108,7 +109,7 @@ def _follow(
         if row["plugin_id"] in names and (row["status"] == "error" or not settled(row))
     ]
     for row in failed:
-        click.echo(f"\n{row['plugin_id']}: {row['detail']}", err=True)
+        click.echo(f"\n{row['plugin_id']}: {printable(str(row['detail']))}", err=True)
     if detach:
         return BY_KIND[Kind.PLUGIN] if failed else OK
     end = "Ctrl-C stops and removes them" if ours else "Ctrl-C leaves them running"
@@ -146,6 +147,7 @@ def _stay(client: DaemonClient) -> None:
 
 def _take_down(client: DaemonClient, settings: DaemonSettings) -> int:
     click.echo("\nstopping the plugins (their data is kept)", err=True)
-    client.shut_down(down=True, volumes=False)
+    with contextlib.suppress(DaemonNotRunning):  # the interrupted step may have ended it
+        client.shut_down(down=True, volumes=False)
     wait_for_end(settings.lock_file)
     return OK

@@ -60,18 +60,34 @@ class Observer:
             self._bus.publish(EventName.PLUGIN_OOM, plugin_id, {"container_id": event.container_id})
 
     async def look(self, now: float) -> None:
-        """Bring the fleet's containers up to date. Raises EngineUnavailable."""
+        """Bring the fleet's containers up to date. Raises EngineUnavailable.
+
+        What is seen while a step is under way may be older than what the step learnt, so plugins
+        whose step ended meanwhile are left for the next look: the end of a step brings one.
+        """
+        busy = set(self._fleet.busy)
         if self._all_stale:
-            found = await self._engine.list(self.labels)
-            self._all_stale = False
+            self._all_stale = False  # before the await: what is heard meanwhile is news
             self._stale.clear()
+            found = await self._engine.list(self.labels)
             gone = self._fleet.containers.keys() - {c.container_id for c in found}
-            self._update(found, gone, now)
         elif self._stale:
             stale, self._stale = self._stale, set()
             states = await asyncio.gather(*(self._engine.inspect(cid) for cid in sorted(stale)))
             found = [state for state in states if state is not None]
-            self._update(found, stale - {c.container_id for c in found}, now)
+            gone = stale - {c.container_id for c in found}
+        else:
+            return
+        unsure = busy - self._fleet.busy.keys()
+        self._update(
+            [c for c in found if c.label(LABEL_PLUGIN) not in unsure],
+            [cid for cid in gone if self._plugin_of(cid) not in unsure],
+            now,
+        )
+
+    def _plugin_of(self, container_id: str) -> str:
+        container = self._fleet.containers.get(container_id)
+        return container.label(LABEL_PLUGIN) if container is not None else ""
 
     def _update(self, found: list[ContainerState], gone: Iterable[str], now: float) -> None:
         for container_id in sorted(gone):

@@ -29,9 +29,10 @@ def test_state_lies_where_the_user_may_write() -> None:
 
 
 def test_the_home_that_is_named_goes_before_all_others() -> None:
-    named = {"ORCHESTRATOR_HOME": "/elsewhere", "XDG_STATE_HOME": "/state"}
+    for is_root in (False, True):
+        home = _home(is_root=is_root, ORCHESTRATOR_HOME="/elsewhere", XDG_STATE_HOME="/state")
 
-    assert _home(**named) == _home(is_root=True, **named) == Path("/elsewhere")
+        assert home == Path("/elsewhere")
 
 
 def test_a_relative_home_becomes_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

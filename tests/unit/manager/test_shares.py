@@ -133,4 +133,6 @@ def test_folders_that_hold_peoples_keys_are_refused_wherever_they_lie(
 ) -> None:
     (tmp_path / name).mkdir(parents=True)
 
-    assert f"expected a folder outside {name.split('/')[0]}" in refusal(make, tmp_path / name, home)
+    assert f"expected a folder outside {Path(name).parts[0]}" in refusal(
+        make, tmp_path / name, home
+    )
