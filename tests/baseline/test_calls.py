@@ -85,6 +85,8 @@ def test_an_answer_above_the_cap_is_cut_off_and_the_plugin_goes_on(
     )
 
     assert (within.status, len(within.body)) == (200, RESPONSE_MB * MIB)
+    assert (beyond.returncode == 76) is not streamed  # a stream has begun when it turns too large
+    assert ("response_too_large" in beyond.stderr) is not streamed
     assert beyond.returncode != 0
     assert len(beyond.stdout) <= RESPONSE_MB * MIB
     assert busy.answers()

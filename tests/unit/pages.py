@@ -1,6 +1,7 @@
 """Reading the documentation: pages, sections, tables, code blocks, links."""
 
 import re
+import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,14 @@ class Block(NamedTuple):
     language: str
     text: str
     before: str
+
+
+def tracked(*patterns: str) -> list[Path]:
+    """The repository's files; what git does not know yet is somebody's work in progress."""
+    done = subprocess.run(
+        ["git", "ls-files", *patterns], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return [path for name in done.stdout.splitlines() if (path := ROOT / name).is_file()]
 
 
 def name_of(page: Path) -> str:

@@ -13,8 +13,8 @@ import pytest
 
 import orchestrator
 from orchestrator.errors import Kind, OrchestratorError
+from tests.unit.pages import ROOT, tracked
 
-ROOT = Path(__file__).parents[2]
 MOST_LINES = 350
 PLUGINS = sorted(path.parent for path in (ROOT / "plugin_images").glob("*/plugin.yaml"))
 MODULES = sorted(
@@ -48,21 +48,9 @@ print(json.dumps(sorted(name for name in before if before[name] != after[name]))
 """
 
 
-def _files(*patterns: str) -> list[Path]:
-    """What git knows or would know, without what it ignores."""
-    done = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return [path for name in done.stdout.splitlines() if (path := ROOT / name).is_file()]
-
-
 def test_no_file_of_python_is_longer_than_a_reader_can_hold() -> None:
     lines = {
-        str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in _files("*.py")
+        str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in tracked("*.py")
     }
 
     assert len(lines) > 100
@@ -72,7 +60,7 @@ def test_no_file_of_python_is_longer_than_a_reader_can_hold() -> None:
 def test_every_module_says_what_it_holds() -> None:
     shipped = [
         path
-        for path in _files("orchestrator/*.py", "plugin_images/*.py")
+        for path in tracked("orchestrator/*.py", "plugin_images/*.py")
         if "tests" not in path.parts
     ]
 
@@ -85,7 +73,7 @@ def test_no_module_is_a_box_for_this_and_that() -> None:
     boxes = {"utils", "util", "helpers", "helper", "common", "misc", "shared"}
 
     assert [
-        path for path in _files("*.py") if path.stem in boxes or path.parent.name in boxes
+        path for path in tracked("*.py") if path.stem in boxes or path.parent.name in boxes
     ] == []
 
 

@@ -35,7 +35,8 @@ class Lane:
         self._dispatcher = dispatcher
         self._control_up = control_up
         self._stopping = stopping
-        self._connection: Connection | None = None
+        self._socket: socket | None = None
+        """Dialling or dialled: what `interrupt` ends."""
         self._busy = False
         self._reported = ""
         self._thread = Thread(target=self._run, name=name, daemon=True)
@@ -45,11 +46,11 @@ class Lane:
 
     def interrupt(self) -> None:
         """Wake an idle thread; one that serves a call finishes it first."""
-        connection = self._connection
+        connection = self._socket
         if connection is not None and not self._busy:
             # Reading only: a request that came in just now is still answered.
             with suppress(OSError):
-                connection.socket.shutdown(SHUT_RD)
+                connection.shutdown(SHUT_RD)
 
     def join(self, seconds: float) -> bool:
         """Whether the thread has ended."""
@@ -60,7 +61,8 @@ class Lane:
         delay = _FIRST_DELAY_SECONDS
         while self._may_dial():
             try:
-                connection = dial(self._path, self._name)
+                self._socket = socket(AF_UNIX, SOCK_STREAM)
+                connection = dial(self._socket, self._path, self._name)
             except (OSError, DialRefused) as error:
                 self._report(f"{self._name}: cannot dial {self._path}: {error}")
                 settled = False
@@ -78,7 +80,6 @@ class Lane:
         """Serve it to its end; whether it was of use."""
         self._reported = ""
         since = time.monotonic()
-        self._connection = connection
         if self._name == "control":
             self._control_up.set()
         try:
@@ -86,7 +87,7 @@ class Lane:
         finally:
             if self._name == "control" and not self._stopping.is_set():
                 self._control_up.clear()
-            self._connection = None
+            self._socket = None
             connection.socket.close()
         return served or time.monotonic() - since >= _SETTLED_SECONDS
 
@@ -131,9 +132,8 @@ class Lane:
             _log.info(message)
 
 
-def dial(path: str, lane: str) -> Connection:
+def dial(connection: socket, path: str, lane: str) -> Connection:
     """A connection on which the host is the client now. Raises OSError, DialRefused."""
-    connection = socket(AF_UNIX, SOCK_STREAM)
     try:
         return Connection(connection, _upgraded(connection, path, lane))
     except BaseException:

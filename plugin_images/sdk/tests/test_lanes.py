@@ -4,6 +4,7 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from socket import socket
 
 import pytest
 from fake_host import Answer, FakeHost, PluginProcess, appears, problem_of, python_plugin
@@ -191,3 +192,22 @@ def test_a_plugin_that_cannot_be_loaded_says_so_and_never_dials(
         assert plugin.process.wait(10) == code
         assert message is None or message in plugin.log()[-1]["message"]
     assert host.upgrades == []
+
+
+def test_it_stops_at_once_while_a_lane_waits_for_the_hosts_answer(
+    host: FakeHost, plugin: PluginProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.started()
+    call = host.lane("calls")
+    unanswered: list[socket] = []
+    monkeypatch.setattr(host, "_upgrade", unanswered.append)
+    call.close()
+    while not unanswered:
+        time.sleep(0.01)
+    started = time.monotonic()
+    code = plugin.terminate()
+    took = time.monotonic() - started
+    unanswered[0].close()
+
+    assert code == 0
+    assert took < 5.0
