@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import shutil
-from pathlib import Path
 
 import click
 
@@ -12,7 +11,9 @@ from orchestrator.client.client import DaemonClient, DaemonNotRunning
 from orchestrator.client.spawn import wait_for_end
 from orchestrator.daemon.build import docker_backends, place_of
 from orchestrator.daemon.settings import DaemonSettings
+from orchestrator.manager.fleet import forget_all
 from orchestrator.manager.sweep import sweep
+from orchestrator.store.sqlite import SqliteStore
 
 
 @click.command()
@@ -53,11 +54,15 @@ async def _sweep(settings: DaemonSettings, *, with_volumes: bool) -> tuple[int, 
 
 
 def _remove_state(settings: DaemonSettings, *, with_volumes: bool) -> None:
-    """Records and sockets go; logs stay; disks stay unless they were asked for."""
-    folder: Path = settings.folder
-    for pattern in ("state.db*", "daemon.sock"):
-        for path in folder.glob(pattern):
-            path.unlink(missing_ok=True)
+    """What is wanted and the sockets go; logs stay; disks stay unless they were asked for.
+
+    The state file stays too: it holds the newest place in the audit log.
+    """
+    settings.socket.unlink(missing_ok=True)
+    if settings.database.exists():
+        store = SqliteStore.open(settings.database)
+        forget_all(store)
+        store.close()
     if with_volumes:
         shutil.rmtree(settings.volumes_root, ignore_errors=True)
         shutil.rmtree(settings.volume_links, ignore_errors=True)

@@ -26,6 +26,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "status": ("orchestrator.cli.status", "Show everything of a plugin, or the daemon itself."),
         "call": ("orchestrator.cli.call", "Call a plugin, or one of its tools."),
         "logs": ("orchestrator.cli.logs", "Show what a plugin logged."),
+        "explain": ("orchestrator.cli.explain", "Say what a plugin may do and what holds it."),
+        "audit": ("orchestrator.cli.audit", "Show, verify or export the audit log."),
         "validate": ("orchestrator.cli.validate", "Check manifests and plugin folders."),
         "schema": ("orchestrator.cli.schema", "Print the JSON Schemas of the files, for editors."),
         "doctor": ("orchestrator.cli.doctor", "Check what this machine and its engine can hold."),

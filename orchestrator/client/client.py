@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from orchestrator.client.problem import DaemonProblem
 from orchestrator.errors import Kind, OrchestratorError
@@ -82,6 +83,28 @@ class DaemonClient:
         query = f"?plugin={plugin_id}" if plugin_id else ""
         answer: list[dict[str, Any]] = self._json("GET", f"/v1/events{query}")
         return answer
+
+    def audit(
+        self, *, plugin: str | None, since: float | None, action: str | None, count: int
+    ) -> list[dict[str, Any]]:
+        """The newest audit records that match, newest last."""
+        chosen = {"plugin": plugin, "since": since, "type": action, "count": count}
+        query = urlencode({name: value for name, value in chosen.items() if value is not None})
+        answer: list[dict[str, Any]] = self._json("GET", f"/v1/audit?{query}")
+        return answer
+
+    def audit_verify(self) -> dict[str, Any]:
+        """Whether the audit log is whole."""
+        answer: dict[str, Any] = self._json("GET", "/v1/audit/verify", seconds=600.0)
+        return answer
+
+    def audit_export(self) -> bytes:
+        """Every audit record as a JSON line."""
+        connection = self._open(600.0)
+        try:
+            return self._send(connection, "GET", "/v1/audit/export", None, {}).read()
+        finally:
+            connection.close()
 
     def logs(
         self, plugin_id: str, *, follow: bool, since: float, tail: int

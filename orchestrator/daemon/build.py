@@ -15,6 +15,7 @@ from orchestrator.engine.docker_client import DockerClients
 from orchestrator.engine.docker_images import DockerImages
 from orchestrator.engine.docker_volumes import DockerVolumes
 from orchestrator.events.bus import PluginEventBus
+from orchestrator.manager.auditing import Clerk
 from orchestrator.manager.deployment import Deployment, Place
 from orchestrator.manager.fleet import Fleet
 from orchestrator.manager.images import ImageBuilder
@@ -29,6 +30,7 @@ from orchestrator.sandbox.call import CallFailure, FailureCode
 from orchestrator.sandbox.deadlines import DeadlineWheel
 from orchestrator.sandbox.sandbox import PluginSandbox
 from orchestrator.server.app import Api, Facts
+from orchestrator.store.audit_log import AuditLog
 from orchestrator.store.base import RecordStore
 from orchestrator.store.sqlite import SqliteStore
 from orchestrator.version import CORE_VERSION
@@ -52,6 +54,7 @@ class Daemon:
     prober: Prober
     api: Api
     bus: PluginEventBus
+    audit: AuditLog
 
 
 class ManagerRouter:
@@ -122,10 +125,16 @@ async def build(
         stack.callback(store.close)
         wheel = DeadlineWheel(asyncio.get_running_loop())
         stack.callback(wheel.close)
+        audit = AuditLog.open(settings.audit_folder, store=store, clock=clock)
+        stack.callback(audit.close)
+        clerk = Clerk(audit, clock)
         bus = PluginEventBus(clock=clock, instance=settings.instance)
+        bus.listen(clerk.hear)
         fleet = Fleet(store=store)
         stack.callback(_close_sandboxes, fleet)
-        manager = _manager(settings, backends, clock=clock, bus=bus, fleet=fleet, wheel=wheel)
+        manager = _manager(
+            settings, backends, clock=clock, bus=bus, clerk=clerk, fleet=fleet, wheel=wheel
+        )
         manager.restore()
         api = Api(
             facts=Facts(
@@ -140,10 +149,11 @@ async def build(
             engine=backends.engine,
             probe=backends.probe,
             bus=bus,
+            audit=audit,
             now=clock.now,
             shut_down=shut_down,
         )
-        yield Daemon(manager=manager, prober=Prober(fleet), api=api, bus=bus)
+        yield Daemon(manager=manager, prober=Prober(fleet), api=api, bus=bus, audit=audit)
 
 
 def _manager(
@@ -152,6 +162,7 @@ def _manager(
     *,
     clock: Clock,
     bus: PluginEventBus,
+    clerk: Clerk,
     fleet: Fleet,
     wheel: DeadlineWheel,
 ) -> PluginManager:
@@ -194,7 +205,9 @@ def _manager(
         resolver=resolver_of(settings, backends.images),
         engine=backends.engine,
         volumes=backends.volumes,
+        probe=backends.probe,
         bus=bus,
+        clerk=clerk,
         place=place,
         clock=clock,
     )

@@ -74,6 +74,7 @@ async def serve(settings: DaemonSettings, backends: Backends, stop: asyncio.Even
         async with asyncio.TaskGroup() as group:
             tasks = (
                 group.create_task(daemon.manager.loop.run()),
+                group.create_task(daemon.audit.keep_synced()),
                 group.create_task(daemon.prober.run(lambda: daemon.manager.policy.lifecycle)),
             )
             try:

@@ -62,6 +62,11 @@ class DaemonSettings:
         return self.folder / "state.db"
 
     @property
+    def audit_folder(self) -> Path:
+        """The audit log's segments; kept by `down`."""
+        return self.folder / "audit"
+
+    @property
     def sockets_root(self) -> Path:
         """One folder of sockets for each sandbox."""
         return self.folder / "sockets"

@@ -4,7 +4,7 @@
 before and is no longer there is not. Plugins from other paths are left as they are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePath
 
 from orchestrator.manager.deployment import Deployment
@@ -26,3 +26,9 @@ def merge(
 def is_under(origin: PurePath, paths: Sequence[PurePath]) -> bool:
     """Whether a manifest's file is one of the paths, or directly in one of them."""
     return origin in paths or origin.parent in paths
+
+
+def promised(wanted: Mapping[str, Deployment], *, first: Collection[str]) -> list[tuple[str, int]]:
+    """(plugin, memory limit in bytes) of what is to run; those of `first` come first."""
+    names = sorted(wanted, key=lambda name: (name not in first, name))
+    return [(n, wanted[n].compiled.spec.memory_bytes) for n in names if wanted[n].running]

@@ -1,6 +1,7 @@
 """Fleet: all that the daemon knows now, in one place: wanted, seen, remembered, under way."""
 
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from pydantic import JsonValue
 
@@ -12,6 +13,7 @@ from orchestrator.model.container import ContainerState
 from orchestrator.sandbox.sandbox import PluginSandbox, SandboxState
 from orchestrator.store.base import Record, RecordStore, StoreUnavailable
 
+DESIRED: Final = "desired"
 _HISTORIES = "history"
 _RUNS = "run"
 _HEALTH = {
@@ -148,6 +150,12 @@ class Fleet:
             self.store_trouble = str(error)
         else:
             self.store_trouble = ""
+
+
+def forget_all(store: RecordStore) -> None:
+    """Nothing is wanted any more, and nobody's failures matter."""
+    for kind in (DESIRED, _HISTORIES, _RUNS):
+        store.put_all(kind, dict.fromkeys(store.load(kind)))
 
 
 def _history(record: Record) -> History:

@@ -1,19 +1,20 @@
 """PluginManager: what commands say to the fleet. It writes what is desired; the loop acts."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from pydantic import JsonValue, ValidationError
 
 from orchestrator.clock import Clock
-from orchestrator.engine.base import LABEL_PLUGIN, Engine, VolumeStore
+from orchestrator.engine.base import LABEL_PLUGIN, Engine, Probe, VolumeStore
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.events.bus import PluginEventBus
+from orchestrator.manager.auditing import Clerk
 from orchestrator.manager.deployment import Deployment, Place, from_record, to_record, weigh
-from orchestrator.manager.desired import merge
-from orchestrator.manager.fleet import Fleet
+from orchestrator.manager.desired import merge, promised
+from orchestrator.manager.fleet import DESIRED, Fleet
 from orchestrator.manager.loop import ReconcileLoop
 from orchestrator.manager.resolve import Resolver, check_dependencies, raise_all
 from orchestrator.manager.restart import next_start
@@ -21,9 +22,9 @@ from orchestrator.manager.sweep import sweep
 from orchestrator.model.events import EventName
 from orchestrator.model.load import load_instance_config, load_manifests
 from orchestrator.model.policy import SecurityPolicy
+from orchestrator.policy.admission import admit
 from orchestrator.store.base import Record, RecordStore
 
-DESIRED: Final = "desired"
 INSTANCE: Final = "instance"
 DOWN_SECONDS: Final = 120.0
 """Longest orderly stop of everything; what is left after it is removed by force."""
@@ -46,7 +47,9 @@ class PluginManager:
         resolver: Resolver,
         engine: Engine,
         volumes: VolumeStore,
+        probe: Probe,
         bus: PluginEventBus,
+        clerk: Clerk,
         place: Place,
         clock: Clock,
     ) -> None:
@@ -55,7 +58,9 @@ class PluginManager:
         self._resolver = resolver
         self._engine = engine
         self._volumes = volumes
+        self._probe = probe
         self._bus = bus
+        self._clerk = clerk
         self._place = place
         self._clock = clock
         self._one = asyncio.Lock()
@@ -80,18 +85,30 @@ class PluginManager:
         DependenciesUnresolved and their kin; EngineUnavailable, as nothing would come of it.
         """
         async with self._one:
-            policy = load_instance_config(config).policy if config is not None else SecurityPolicy()
-            await self._knock()
-            new = await self._resolver.resolve(load_manifests(paths), policy)
-            current = self._reweighed(policy)
-            wanted = merge(current, new, paths)
-            check_dependencies(wanted.values())
-            self._commit(wanted, policy, named={deployment.plugin_id for deployment in new})
-            return [deployment.plugin_id for deployment in new]
+            words = f"up {' '.join(map(str, paths))}"
+            try:
+                names = await self._apply(paths, config)
+            except OrchestratorError as error:
+                self._clerk.refusal(words, error)
+                raise
+            self._clerk.command(words, {"plugins": [*names]})
+            return names
+
+    async def _apply(self, paths: Sequence[Path], config: Path | None) -> list[str]:
+        policy = load_instance_config(config).policy if config is not None else SecurityPolicy()
+        await self._knock()
+        new = await self._resolver.resolve(load_manifests(paths), policy)
+        wanted = merge(self._reweighed(policy), new, paths)
+        check_dependencies(wanted.values())
+        await self._check_admission(wanted, policy)
+        self._commit(wanted, policy, named={deployment.plugin_id for deployment in new})
+        self._clerk.decisions(new)
+        return [deployment.plugin_id for deployment in new]
 
     async def down(self, *, with_volumes: bool) -> tuple[int, int]:
         """Stop everything in order, then take away what is left; (containers, volumes) swept."""
         async with self._one:
+            self._clerk.command("down", {"volumes": with_volumes})
             self._commit({}, self.policy, named=set())
             try:
                 async with asyncio.timeout(DOWN_SECONDS):
@@ -130,6 +147,19 @@ class PluginManager:
     async def _knock(self) -> None:
         """Whether the engine answers: nobody's containers are asked for, as they take time."""
         await self._engine.list({**self._place.labels, LABEL_PLUGIN: ""})
+
+    async def _check_admission(
+        self, wanted: Mapping[str, Deployment], policy: SecurityPolicy
+    ) -> None:
+        """Raises NotAdmitted. What runs already comes first: it is not stopped for what is new."""
+        host = await self._probe.info()
+        problem = admit(
+            promised(wanted, first=self.fleet.deployments),
+            host.memory_bytes,
+            policy.memory_overcommit,
+        )
+        if problem is not None:
+            raise problem
 
     def _reweighed(self, policy: SecurityPolicy) -> dict[str, Deployment]:
         """What is wanted already, under the policy as it is now."""

@@ -72,6 +72,8 @@ class SecurityPolicy(Model):
         tuple[Annotated[PermissionKind, Field(strict=False)], ...], Field(strict=False)
     ] = tuple(PermissionKind)
     """Which permissions a manifest may grant at all."""
+    memory_overcommit: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """How often the host's memory may be promised: the sum of all memory limits over it."""
     shares: dict[Name, Share] = {}
     calls: CallPolicy = CallPolicy()
     lifecycle: LifecyclePolicy = LifecyclePolicy()

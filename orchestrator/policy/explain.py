@@ -16,7 +16,7 @@ from orchestrator.policy.grant import Grant
 
 def explain(grant: Grant) -> tuple[str, ...]:
     """What the plugin may do, then what it asked for and does not get."""
-    may = tuple(_sentence(permission, grant) for permission in grant.permissions)
+    may = tuple(sentence(permission, grant) for permission in grant.permissions)
     nothing = ("may compute, and nothing else",) if not may else ()
     withheld = tuple(
         f"asked for {held.permission} and does not get it"
@@ -26,7 +26,8 @@ def explain(grant: Grant) -> tuple[str, ...]:
     return (*nothing, *may, *withheld)
 
 
-def _sentence(permission: Permission, grant: Grant) -> str:  # noqa: C901, PLR0911 - one case each
+def sentence(permission: Permission, grant: Grant) -> str:  # noqa: C901, PLR0911 - one case each
+    """What one permission lets this plugin do."""
     match permission:
         case FileSystemRead(shares=shares):
             return f"may read the shares {_names(shares)} under /mnt"

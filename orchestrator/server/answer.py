@@ -61,7 +61,7 @@ class Answer:
         self._done(self._keep_alive)
 
     def on_failure(self, failure: CallFailure) -> None:
-        if self._head_sent:
+        if self._head_sent and not self._held:
             self._transport.abort()  # a cut answer must not look like a whole one
             return
         self.problem(*failure_problem(failure))

@@ -22,7 +22,9 @@ from orchestrator.manager.statuses import status, statuses
 from orchestrator.model.base import Model
 from orchestrator.model.events import PluginEvent
 from orchestrator.policy.explain import explain
+from orchestrator.server.audit_routes import AuditApi
 from orchestrator.server.problems import PROBLEM_TYPE, error_problem
+from orchestrator.store.audit_log import AuditLog
 
 EVENTS_SHOWN: Final = 20
 T = TypeVar("T", bound=Model)
@@ -69,6 +71,7 @@ class Api:
         engine: Engine,
         probe: Probe,
         bus: PluginEventBus,
+        audit: AuditLog,
         now: Callable[[], float],
         shut_down: Callable[[], None],
     ) -> None:
@@ -77,6 +80,7 @@ class Api:
         self._engine = engine
         self._probe = probe
         self._bus = bus
+        self._audit = audit
         self._now = now
         self._shut_down = shut_down
 
@@ -90,6 +94,7 @@ class Api:
                 Route("/v1/plugins/{plugin_id}/logs", self.logs, methods=["GET"]),
                 Route("/v1/events", self.events, methods=["GET"]),
                 Route("/v1/shutdown", self.shutdown, methods=["POST"]),
+                *AuditApi(self._audit).routes(),
             ],
             exception_handlers={OrchestratorError: _problem},
         )
@@ -107,7 +112,8 @@ class Api:
             "state_folder": self._facts.home,
             "log_file": self._facts.log_file,
             "plugins": len(self._manager.fleet.deployments),
-            "state_trouble": self._manager.fleet.store_trouble,
+            "state_trouble": self._manager.fleet.store_trouble or self._audit.trouble,
+            "audit_entries_lost": self._audit.lost,
             "engine": engine,
         }
         return JSONResponse(facts)

@@ -1,7 +1,9 @@
 """A call that outlives its deadline costs its own plugin at most, and no other one anything."""
 
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Event
 
 import pytest
@@ -10,6 +12,16 @@ from tests.support.instance import PLUGINS, Instance, eventually
 from tests.support.workshop import Workshop
 
 pytestmark = pytest.mark.docker
+
+
+@contextmanager
+def ended_by_the_way_out() -> Iterator[Event]:
+    """Set also when the test fails: a pool waits for its threads."""
+    end = Event()
+    try:
+        yield end
+    finally:
+        end.set()
 
 
 def codes_until(instance: Instance, plugin_id: str, end: Event) -> list[int]:
@@ -26,16 +38,14 @@ def test_a_plugin_that_ignores_its_deadline_is_replaced_and_its_neighbour_feels_
     instance.manifest("e2e-worker", build=PLUGINS / "worker")
     workshop.small("e2e-other")
     instance.up()
-    end = Event()
-    with ThreadPoolExecutor() as threads:
+    with ThreadPoolExecutor() as threads, ended_by_the_way_out() as end:
         calls: Future[list[int]] = threads.submit(codes_until, instance, "e2e-other", end)
         since = time.monotonic()
         late = instance.run("call", "e2e-worker", "--tool", "hang", "--timeout", "1", expect=124)
         took = time.monotonic() - since
         eventually(lambda: instance.ps()["e2e-worker"]["restarts"] == 1)
         answer = eventually(lambda: _greeting(instance))
-        end.set()
-        codes = calls.result()
+    codes = calls.result()
     rows = instance.ps()
 
     assert "[deadline_exceeded]" in late.stderr

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -168,6 +169,8 @@ class Instance:
 
     def loop_devices(self) -> list[str]:
         """Lines of `losetup` about disks of this instance."""
+        if shutil.which("losetup") is None:
+            return []
         done = subprocess.run(["losetup", "--all"], capture_output=True, text=True, check=True)
         return [line for line in done.stdout.splitlines() if f"{self.home / self.name}/" in line]
 

@@ -34,7 +34,8 @@ class Dialled:
         self.writer = writer
 
     def send(self, data: bytes) -> None:
-        self.writer.write(data)
+        if not self.writer.is_closing():  # uvloop raises, asyncio does not
+            self.writer.write(data)
 
     async def flush(self) -> None:
         async with asyncio.timeout(SECONDS):

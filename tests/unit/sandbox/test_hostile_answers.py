@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.model.info import ToolInfo
 from orchestrator.sandbox import wire
 from orchestrator.sandbox.sandbox import SandboxState
 from tests.unit.sandbox.house import Dialled, House, settle
@@ -73,6 +74,19 @@ async def test_a_bad_answer_costs_the_connection_and_nothing_else(
     assert sandbox.state is SandboxState.READY
     assert sandbox.in_flight == 0
     await plugin.dial()
+
+
+@pytest.mark.parametrize(("tool", "repeat"), [("look", "safe"), ("", "unsafe")])
+async def test_a_bad_answer_to_a_harmless_call_is_safe_to_repeat(
+    house: House, tool: str, repeat: str
+) -> None:
+    look = ToolInfo(name="look", description="d", read_only=True)
+    sandbox, _, [line] = await house.ready(tools=(look,))
+    seen = house.call(sandbox, tool=tool)
+    await line.request()
+    line.send(b"garbage\r\n\r\n")
+
+    assert (await seen.outcome()).why.repeat == repeat
 
 
 @pytest.mark.parametrize("fully_closed", [True, False])

@@ -190,6 +190,7 @@ async def test_drain_waits_for_what_runs_and_takes_nothing_new(house: House) -> 
     sandbox, _, [line] = await house.ready()
     running, waiting = house.call(sandbox), house.call(sandbox)
     await line.request()
+    start = asyncio.get_running_loop().time()
     async with asyncio.TaskGroup() as group:
         drain = group.create_task(sandbox.drain(grace_seconds=5.0))
         await settle()
@@ -200,6 +201,7 @@ async def test_drain_waits_for_what_runs_and_takes_nothing_new(house: House) -> 
         line.answer()
 
     assert not early
+    assert asyncio.get_running_loop().time() - start < 4
     assert (refused.code, refused.why.repeat) == ("plugin_not_running", "safe")
     assert refused.why.detail == "echo is draining"
     assert running.ended

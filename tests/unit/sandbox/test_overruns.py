@@ -132,14 +132,21 @@ async def test_the_deadline_of_a_caller_that_went_away_still_holds(
     assert sandbox.in_flight == 0
 
 
+def _armed(house: House) -> int:
+    return sum(len(slot) for slot in house.wheel._slots.values())
+
+
 async def test_an_answer_in_time_ends_the_deadline(house: House, redial: float) -> None:
     sandbox, _, [line] = await house.ready()
+    before = _armed(house)
     seen = house.call(sandbox, deadline_seconds=0.06)
     await line.request()
     line.answer()
     await seen.outcome()
+    after = _armed(house)
     await asyncio.sleep(0.15)
 
+    assert after == before
     assert seen.endings == 1
     assert sandbox.lanes_in_words().startswith("control 1/1, calls 1/1")
 

@@ -62,7 +62,8 @@ class Client:
         self.writer = writer
 
     def send(self, data: bytes) -> None:
-        self.writer.write(data)
+        if not self.writer.is_closing():  # uvloop raises, asyncio does not
+            self.writer.write(data)
 
     def execute(
         self, body: bytes = b"{}", *, plugin: str = "echo", headers: str = "", length: int = -1

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from orchestrator.server.answer import Answer
+
 
 async def test_other_requests_go_to_the_application(front: Any) -> None:
     client = await front.client()
@@ -63,3 +65,14 @@ async def test_only_the_exact_request_is_a_call(front: Any, line: str) -> None:
 
     assert (await client.answer()).status in {404, 405}
     assert connection.unread == b""
+
+
+async def test_a_flood_of_bytes_that_are_no_request_ends_the_connection(front: Any) -> None:
+    client = await front.client()
+    client.send(b"\x16\x03\x01 no HTTP\r\n\r\n")
+
+    assert await client.ended()
+
+
+def test_an_answer_holds_nothing_of_its_own_about_other_calls() -> None:
+    assert "__dict__" not in dir(Answer)

@@ -1,0 +1,101 @@
+"""What the fleet does, taken down in the audit log: a listener on the bus, and the decisions."""
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from pydantic import JsonValue
+
+from orchestrator.clock import Clock
+from orchestrator.errors import OrchestratorError
+from orchestrator.manager.deployment import Deployment
+from orchestrator.model.audit import AuditAction, AuditEntry, Auditor, AuditOutcome
+from orchestrator.model.events import EventName, PluginEvent
+
+MAX_WHY_CHARACTERS: Final = 2_000
+_TAKEN_DOWN: Final[Mapping[str, tuple[AuditAction, AuditOutcome]]] = MappingProxyType(
+    {
+        EventName.PLUGIN_STARTED: (AuditAction.PLUGIN_START, AuditOutcome.DONE),
+        EventName.PLUGIN_ADOPTED: (AuditAction.PLUGIN_START, AuditOutcome.DONE),
+        EventName.PLUGIN_START_FAILED: (AuditAction.PLUGIN_START, AuditOutcome.FAILED),
+        EventName.PLUGIN_STOPPED: (AuditAction.PLUGIN_STOP, AuditOutcome.DONE),
+        EventName.PLUGIN_DIED: (AuditAction.PLUGIN_FAILURE, AuditOutcome.FAILED),
+        EventName.PLUGIN_STUCK: (AuditAction.PLUGIN_FAILURE, AuditOutcome.FAILED),
+        EventName.PLUGIN_VANISHED: (AuditAction.PLUGIN_FAILURE, AuditOutcome.FAILED),
+        EventName.PLUGIN_GAVE_UP: (AuditAction.PLUGIN_FAILURE, AuditOutcome.FAILED),
+        EventName.PLUGIN_OOM: (AuditAction.QUOTA, AuditOutcome.REFUSED),
+    }
+)
+
+
+class Clerk:
+    """Writes entries in the fleet's words."""
+
+    def __init__(self, auditor: Auditor, clock: Clock) -> None:
+        self._auditor = auditor
+        self._clock = clock
+
+    def hear(self, event: PluginEvent) -> None:
+        """Take down what an event says; events of other kinds are passed over."""
+        if event.type not in _TAKEN_DOWN:
+            return
+        action, outcome = _TAKEN_DOWN[event.type]
+        data = dict(event.data)
+        why = str(data.pop("why", "") or data.pop("reason", "") or data.get("detail", ""))
+        self._write(action, outcome, why=why, data=data, plugin_id=event.subject)
+
+    def command(self, words: str, data: Mapping[str, JsonValue]) -> None:
+        """An operator's command that was carried out, or accepted to be."""
+        self._write(AuditAction.COMMAND, AuditOutcome.DONE, why=words, data=data, actor="operator")
+
+    def refusal(self, words: str, error: OrchestratorError) -> None:
+        """A command that was refused, and why."""
+        data: dict[str, JsonValue] = {"command": words, "code": error.code}
+        self._write(
+            AuditAction.COMMAND,
+            AuditOutcome.REFUSED,
+            why=str(error)[:MAX_WHY_CHARACTERS],
+            data=data,
+            actor="operator",
+        )
+
+    def decisions(self, deployments: Iterable[Deployment]) -> None:
+        """What policy gave each plugin."""
+        for deployment in deployments:
+            grant = deployment.grant
+            data: dict[str, JsonValue] = {
+                "granted": [permission.kind for permission in grant.permissions],
+                "withheld": [held.permission for held in grant.withheld],
+                "digest": deployment.compiled.digest,
+                "image": deployment.inputs.image,
+                "limits": grant.limits.model_dump(mode="json"),
+            }
+            self._write(
+                AuditAction.POLICY_DECISION,
+                AuditOutcome.ALLOWED,
+                why="what the manifest grants is asked for and within policy",
+                data=data,
+                plugin_id=deployment.plugin_id,
+            )
+
+    def _write(
+        self,
+        action: AuditAction,
+        outcome: AuditOutcome,
+        *,
+        why: str,
+        data: Mapping[str, JsonValue],
+        plugin_id: str = "",
+        actor: str = "orchestrator",
+    ) -> None:
+        self._auditor.record(
+            AuditEntry(
+                at=self._clock.now(),
+                actor=actor,
+                action=action,
+                outcome=outcome,
+                plugin_id=plugin_id,
+                why=why,
+                data=data,
+            )
+        )
