@@ -6,6 +6,7 @@ Standard library only, and quick to import: a plugin's start is mostly its impor
 from orchestrator_sdk.context import PluginContext
 from orchestrator_sdk.errors import InputError, PluginError
 from orchestrator_sdk.interface import PluginEvent, PluginInterface, PluginStatus
+from orchestrator_sdk.pages import UiRequest
 from orchestrator_sdk.tools import tool
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "PluginEvent",
     "PluginInterface",
     "PluginStatus",
+    "UiRequest",
     "tool",
 ]

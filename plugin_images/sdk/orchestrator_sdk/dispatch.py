@@ -16,6 +16,8 @@ from orchestrator_sdk.loop import LoopThread
 from orchestrator_sdk.messages import BYTES_TYPE, JSON_TYPE, Reply, Request, problem
 from orchestrator_sdk.messages import from_json as _from_json
 from orchestrator_sdk.messages import to_json as _to_json
+from orchestrator_sdk.pages import PREFIX as _UI_PREFIX
+from orchestrator_sdk.pages import ui_reply, ui_request
 from orchestrator_sdk.tools import tools_of
 
 _log = logging.getLogger("orchestrator_sdk")
@@ -45,6 +47,8 @@ class Dispatcher:
         """Never raises: what the plugin raises becomes a problem, its traceback goes to the log."""
         try:
             route = self._routes.get(request.path)
+            if route is None and request.path.startswith(_UI_PREFIX):
+                return self._ui(request)
             if route is None:
                 return problem(404, "not_found", f"{request.path} is no path of the contract")
             method, handler = route
@@ -83,6 +87,10 @@ class Dispatcher:
                 f"tool {name!r} found, one of {offered} expected", 404, None, "no_tool"
             )
         return tool(_object(body) if body else {})
+
+    def _ui(self, request: Request) -> Reply:
+        self._expect_running()
+        return ui_reply(self._settled(self._plugin.handle_ui(ui_request(request))))
 
     def _event(self, request: Request) -> Reply:
         self._expect_running()

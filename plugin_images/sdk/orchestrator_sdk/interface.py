@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from orchestrator_sdk.context import PluginContext
 from orchestrator_sdk.errors import InputError, PluginError
+from orchestrator_sdk.pages import UiRequest
 from orchestrator_sdk.tools import has_tools
 
 _STATES = ("ready", "degraded", "error")
@@ -90,7 +91,7 @@ class PluginEvent:
 
 
 class PluginInterface:
-    """Implement `execute`, or methods marked `@tool`; each method may be `def` or `async def`.
+    """Implement `execute`, methods marked `@tool` or `handle_ui`; each may be `async def`.
 
     Plain methods run in several threads at once, as many as `max_concurrent_requests`; all
     `async def` methods share one event loop. `self.config` and `self.context` are set before
@@ -102,8 +103,12 @@ class PluginInterface:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         # Not `abstractmethod`: a class of tools needs no `execute`, which mypy could not know.
-        if cls.execute is PluginInterface.execute and not has_tools(cls):
-            raise TypeError(f"{cls.__name__} has neither an execute method nor a @tool")
+        has_either = (
+            cls.execute is not PluginInterface.execute
+            or cls.handle_ui is not PluginInterface.handle_ui
+        )
+        if not has_either and not has_tools(cls):
+            raise TypeError(f"{cls.__name__} has neither an execute method, a @tool nor handle_ui")
         return super().__new__(cls)
 
     def initialize(
@@ -139,3 +144,12 @@ class PluginInterface:
             501,
             code="events_not_handled",
         )
+
+    def handle_ui(
+        self, request: UiRequest
+    ) -> tuple[int, str, bytes | str] | Awaitable[tuple[int, str, bytes | str]]:
+        """Answer a browser's request for a page: status, content type and body.
+
+        Nothing else of an answer reaches the browser: no header, cookie or redirect.
+        """
+        raise PluginError(f"{type(self).__name__} has no pages", 404, code="no_pages")

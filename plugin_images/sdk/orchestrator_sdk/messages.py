@@ -32,7 +32,7 @@ PHRASES = {
 class Request:
     """One request, its body complete; header names are lower case."""
 
-    __slots__ = ("body", "headers", "keep_alive", "method", "path")
+    __slots__ = ("body", "headers", "keep_alive", "method", "path", "query")
 
     def __init__(
         self,
@@ -41,10 +41,12 @@ class Request:
         headers: Mapping[str, str],
         body: bytes = b"",
         *,
+        query: str = "",
         keep_alive: bool = True,
     ) -> None:
         self.method = method
         self.path = path
+        self.query = query
         self.headers = headers
         self.body = body
         self.keep_alive = keep_alive

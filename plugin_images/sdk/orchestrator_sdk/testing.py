@@ -93,6 +93,24 @@ class PluginTester:
         """What that tool answers, as from `call`."""
         return self._ask("POST", "/v1/execute", to_json(arguments), {"x-tool": tool_name})
 
+    def ui(
+        self,
+        path: str = "/",
+        *,
+        method: str = "GET",
+        query: str = "",
+        body: bytes = b"",
+        content_type: str = "",
+    ) -> tuple[int, str, bytes]:
+        """What `handle_ui` answers; `path` as a browser would write it, from its slash on."""
+        headers = {"content-type": content_type} if content_type else {}
+        request = Request(method, f"/v1/ui{path}", headers, body, query=query)
+        reply = self._dispatch(request)
+        content = reply.body if isinstance(reply.body, bytes) else b"".join(reply.body)
+        if reply.content_type == PROBLEM_TYPE:
+            raise Problem(from_json(content))
+        return reply.status, reply.content_type, content
+
     def event(self, event_type: str, data: Any = None, **attributes: Any) -> None:
         """Deliver a CloudEvent."""
         event = {
@@ -114,9 +132,12 @@ class PluginTester:
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> Any:
         sent = {"x-request-id": "test", **(headers or {})}
-        token = CURRENT.set(Call(sent))
+        return _result(self._dispatch(Request(method, path, sent, body)))
+
+    def _dispatch(self, request: Request) -> Reply:
+        token = CURRENT.set(Call(request.headers))
         try:
-            return _result(self._dispatcher.handle(Request(method, path, sent, body)))
+            return self._dispatcher.handle(request)
         finally:
             CURRENT.reset(token)
 

@@ -171,8 +171,8 @@ def parse_head(head: bytes) -> Request:
     if coding is not None and (coding.lower() != "chunked" or "content-length" in headers):
         raise MalformedRequest("a body with two lengths, or not plainly chunked, found")
     keep_alive = headers.get("connection", "").lower() != "close"
-    path = words[1].partition("?")[0]
-    return Request(words[0], path, headers, keep_alive=keep_alive)
+    path, _, query = words[1].partition("?")
+    return Request(words[0], path, headers, query=query, keep_alive=keep_alive)
 
 
 def _next_piece(pieces: Iterator[bytes]) -> bytes | None:
