@@ -15,21 +15,27 @@ from orchestrator.engine.docker_client import DockerClients
 from orchestrator.engine.docker_images import DockerImages
 from orchestrator.engine.docker_volumes import DockerVolumes
 from orchestrator.events.bus import PluginEventBus
+from orchestrator.manager.access import Access
 from orchestrator.manager.auditing import Clerk
+from orchestrator.manager.delivery import Delivery
 from orchestrator.manager.deployment import Deployment, Place
 from orchestrator.manager.fleet import Fleet
 from orchestrator.manager.images import ImageBuilder
 from orchestrator.manager.loop import ReconcileLoop
 from orchestrator.manager.manager import PluginManager
+from orchestrator.manager.neighbours import FleetNeighbours
 from orchestrator.manager.observe import Observer
 from orchestrator.manager.probe import Prober
 from orchestrator.manager.resolve import Resolver
 from orchestrator.manager.steps import Steps
 from orchestrator.policy.seccomp import seccomp_profile
 from orchestrator.sandbox.call import CallFailure, FailureCode
+from orchestrator.sandbox.callers import CallLedger
 from orchestrator.sandbox.deadlines import DeadlineWheel
+from orchestrator.sandbox.egress_uplink import HostUplink
 from orchestrator.sandbox.sandbox import PluginSandbox
 from orchestrator.server.app import Api, Facts
+from orchestrator.server.problems import failure_problem
 from orchestrator.store.audit_log import AuditLog
 from orchestrator.store.base import RecordStore
 from orchestrator.store.sqlite import SqliteStore
@@ -132,8 +138,27 @@ async def build(
         bus.listen(clerk.hear)
         fleet = Fleet(store=store)
         stack.callback(_close_sandboxes, fleet)
+        bus.listen(Delivery(fleet).hear)
+        ledger = CallLedger(clock.monotonic)
+        access = Access(
+            auditor=audit,
+            clock=clock,
+            neighbours=FleetNeighbours(
+                fleet=fleet, ledger=ledger, bus=bus, problem=failure_problem
+            ),
+            uplink=HostUplink(),
+        )
+        stack.callback(access.close_all)
         manager = _manager(
-            settings, backends, clock=clock, bus=bus, clerk=clerk, fleet=fleet, wheel=wheel
+            settings,
+            backends,
+            clock=clock,
+            bus=bus,
+            clerk=clerk,
+            fleet=fleet,
+            wheel=wheel,
+            access=access,
+            ledger=ledger,
         )
         manager.restore()
         api = Api(
@@ -165,6 +190,8 @@ def _manager(
     clerk: Clerk,
     fleet: Fleet,
     wheel: DeadlineWheel,
+    access: Access,
+    ledger: CallLedger,
 ) -> PluginManager:
     place = place_of(settings)
     labels = place.labels
@@ -178,6 +205,7 @@ def _manager(
             limits=deployment.grant.limits,
             calls=loop.policy.calls,
             wheel=wheel,
+            ledger=ledger,
             on_change=lambda _sandbox: loop.wake(),
         )
 
@@ -189,6 +217,7 @@ def _manager(
         volumes=backends.volumes,
         images=builder,
         bus=bus,
+        access=access,
         new_sandbox=new_sandbox,
     )
     loop = ReconcileLoop(

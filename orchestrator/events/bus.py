@@ -36,13 +36,24 @@ class PluginEventBus:
         self, name: EventName, subject: str = "", data: Mapping[str, JsonValue] | None = None
     ) -> PluginEvent:
         """Tell what happened."""
+        return self._tell(name, self._source, subject, data or {})
+
+    def publish_for_plugin(
+        self, *, source: str, name: str, subject: str, data: Mapping[str, JsonValue]
+    ) -> PluginEvent:
+        """Tell what a plugin says happened; its host.sock checked that it may."""
+        return self._tell(name, source, subject, data)
+
+    def _tell(
+        self, name: str, source: str, subject: str, data: Mapping[str, JsonValue]
+    ) -> PluginEvent:
         event = PluginEvent(
             event_id=str(uuid.uuid4()),
             type=name,
-            source=self._source,
+            source=source,
             at=self._clock.now(),
             subject=subject,
-            data=dict(data or {}),
+            data=dict(data),
         )
         self._kept.append(event)
         for listener in list(self._listeners):

@@ -16,6 +16,7 @@ from orchestrator.engine.base import (
     VolumeStore,
 )
 from orchestrator.events.bus import PluginEventBus
+from orchestrator.manager.access import Access
 from orchestrator.manager.bring_up import DIED_AT_START, StartFailed, dial_in, start_and_initialize
 from orchestrator.manager.deployment import Deployment
 from orchestrator.manager.fleet import Fleet
@@ -55,6 +56,7 @@ class Steps:
         volumes: VolumeStore,
         images: ImageBuilder,
         bus: PluginEventBus,
+        access: Access,
         new_sandbox: SandboxFactory,
     ) -> None:
         self._labels = labels
@@ -64,6 +66,7 @@ class Steps:
         self._volumes = volumes
         self._images = images
         self._bus = bus
+        self._access = access
         self._new_sandbox = new_sandbox
 
     async def perform(self, action: Action, policy: SecurityPolicy) -> None:
@@ -132,6 +135,7 @@ class Steps:
         sandbox = self._open(deployment)
         self._fleet.ooms.discard(container_id)
         try:
+            await self._access.open(deployment, policy)
             await start_and_initialize(
                 self._engine, sandbox, container_id, deployment, policy.lifecycle
             )
@@ -156,6 +160,7 @@ class Steps:
             return
         sandbox = self._open(deployment)
         await sandbox.listen(Path(deployment.compiled.sockets_folder))
+        await self._access.open(deployment, policy)
         try:
             await dial_in(sandbox, policy.lifecycle.start_deadline_seconds)
         except StartFailed as error:
@@ -210,6 +215,7 @@ class Steps:
         return sandbox
 
     def _close(self, sandbox_id: str, *, remove_folder: bool = False) -> None:
+        self._access.close(sandbox_id)
         sandbox = self._fleet.sandboxes.pop(sandbox_id, None)
         if sandbox is not None:
             sandbox.close(remove_folder=remove_folder)

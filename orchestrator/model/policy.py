@@ -55,6 +55,21 @@ class ContainerPolicy(Model):
     """Size of one log file; two are kept."""
 
 
+class HostPolicy(Model):
+    """Bounds of host.sock (permission plugin_communication)."""
+
+    requests_per_second: Annotated[float, Field(gt=0, le=100_000)] = 50.0
+
+
+class EgressPolicy(Model):
+    """Bounds of egress.sock (permission external_api)."""
+
+    allowed_private: tuple[Annotated[str, Field(pattern=r"^[0-9a-f.:]+(/[0-9]{1,3})?$")], ...] = ()
+    """Networks that may be reached though they are loopback, private or link-local."""
+    window_seconds: Annotated[int, Field(ge=60, le=31_536_000)] = 3_600
+    """The rolling window in which `max_network_mb` may pass."""
+
+
 class BuildPolicy(Model):
     """How plugin images are built: a stranger's Dockerfile runs its own commands."""
 
@@ -79,6 +94,8 @@ class SecurityPolicy(Model):
     lifecycle: LifecyclePolicy = LifecyclePolicy()
     container: ContainerPolicy = ContainerPolicy()
     build: BuildPolicy = BuildPolicy()
+    host: HostPolicy = HostPolicy()
+    egress: EgressPolicy = EgressPolicy()
 
 
 class InstanceConfig(Model):

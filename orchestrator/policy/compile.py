@@ -37,6 +37,11 @@ from orchestrator.policy.baseline import (
 from orchestrator.policy.grant import Grant, PermissionNotSupportedYet
 
 _MEBIBYTE = 1 << 20
+_PROXY = tuple(
+    (name, "http://127.0.0.1:3128")
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+)
+"""Where the SDK's launcher listens inside the container, and forwards to egress.sock."""
 _PYTHON_ENTRY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -190,14 +195,11 @@ def _widen(spec: ContainerSpec, permission: Permission, grant: Grant, site: Site
             )
             spec = replace(spec, volume_mounts=(*spec.volume_mounts, data))
             return _with_shares(spec, shares, site, read_only=False)
-        case (
-            NetworkAccess()
-            | DatabaseAccess()
-            | SystemInfo()
-            | PluginCommunication()
-            | ExternalApi()
-            | UserInterface()
-        ):
+        case PluginCommunication():
+            return spec  # one more socket in the folder that is mounted anyway
+        case ExternalApi():
+            return replace(spec, environment=(*spec.environment, *_PROXY))
+        case NetworkAccess() | DatabaseAccess() | SystemInfo() | UserInterface():
             raise PermissionNotSupportedYet(spec.plugin_id, (permission.kind,))
 
 
@@ -221,7 +223,7 @@ def _unsupported(permission: Permission) -> tuple[str, ...]:
     match permission:
         case FileSystemRead(any_owner=True):
             return ("file_system_read.any_owner",)
-        case FileSystemRead() | FileSystemWrite():
+        case FileSystemRead() | FileSystemWrite() | PluginCommunication() | ExternalApi():
             return ()
         case _:
             return (permission.kind,)

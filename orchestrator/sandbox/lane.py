@@ -87,3 +87,15 @@ class CallLane:
     def _admit(self, exchange: Exchange) -> None:
         self._live.add(exchange)
         self.quiet.clear()
+
+
+class OwnLine:
+    """The line of the orchestrator's own requests: a missed deadline is the caller's to judge."""
+
+    def __init__(self, lane: CallLane) -> None:
+        self._lane = lane
+
+    def left(self, exchange: Exchange) -> None:
+        self._lane.left(exchange)
+
+    def overran(self, exchange: Exchange) -> None: ...

@@ -10,12 +10,15 @@ from typing import Final
 
 from orchestrator.model.info import PluginInfo
 from orchestrator.model.limits import ResourceLimits
+from orchestrator.model.permissions import PermissionKind
 from orchestrator.model.policy import CallPolicy
 from orchestrator.sandbox.call import Call, CallFailure, FailureCode, Reply, Sink
+from orchestrator.sandbox.callers import CallLedger
 from orchestrator.sandbox.collect import CollectingSink
 from orchestrator.sandbox.deadlines import Deadline, DeadlineWheel
+from orchestrator.sandbox.event_sink import EVENT_SECONDS, RETRY_SECONDS, EventSink
 from orchestrator.sandbox.exchange import Exchange
-from orchestrator.sandbox.lane import CallLane
+from orchestrator.sandbox.lane import CallLane, OwnLine
 from orchestrator.sandbox.listener import SandboxListener
 from orchestrator.sandbox.tools import OutputCheck, ToolBox
 from orchestrator.sandbox.wire import PluginConnection
@@ -55,6 +58,7 @@ class PluginSandbox:
         limits: ResourceLimits,
         calls: CallPolicy,
         wheel: DeadlineWheel,
+        ledger: CallLedger | None = None,
         on_change: Callable[["PluginSandbox"], None],
     ) -> None:
         self.sandbox_id = sandbox_id
@@ -66,6 +70,9 @@ class PluginSandbox:
         self._policy = calls
         self._wheel = wheel
         self._on_change = on_change
+        # Only a plugin that may call others has calls of its own that could inherit anything.
+        self._ledger = ledger if info.asks(PermissionKind.PLUGIN_COMMUNICATION) else None
+        self._serving: dict[Exchange, Callable[[], None]] = {}
         self._tools = ToolBox(info.tools)
         self._control = CallLane(size=1, max_queue=8)
         self._calls = CallLane(size=limits.max_concurrent_requests, max_queue=calls.max_queue)
@@ -158,6 +165,13 @@ class PluginSandbox:
             exchange.fail(self._tools.unknown(call.tool))
         else:
             exchange.arm(self._wheel.after)
+            if self._ledger is not None:
+                self._serving[exchange] = self._ledger.enter(
+                    self.info.plugin_id,
+                    request_id=call.request_id,
+                    traceparent=call.traceparent,
+                    deadline_seconds=call.deadline_seconds,
+                )
             self._calls.enter(exchange)
         return exchange
 
@@ -182,6 +196,26 @@ class PluginSandbox:
         exchange.finish()
         return await sink.result(exchange)
 
+    def deliver(self, event_id: str, body: bytes, *, attempt: int = 0) -> None:
+        """Send an event down the events lane; tried again a few times, then given up."""
+
+        def failed() -> None:
+            if attempt < len(RETRY_SECONDS) and self.state is SandboxState.READY:
+                self._wheel.after(
+                    RETRY_SECONDS[attempt],
+                    lambda: self.deliver(event_id, body, attempt=attempt + 1),
+                )
+
+        call = Call(
+            request_id=event_id,
+            deadline_seconds=EVENT_SECONDS,
+            path="/v1/events",
+            content_type="application/cloudevents+json",
+            content_length=len(body),
+            caller="orchestrator",
+        )
+        self._send(self._events, call, EventSink(failed), body)
+
     async def control(
         self, method: str, path: str, body: bytes, *, deadline_seconds: float
     ) -> Reply | CallFailure:
@@ -195,19 +229,24 @@ class PluginSandbox:
             content_length=len(body),
             caller="orchestrator",
         )
-        exchange = Exchange(
-            call, sink, _Control(self._control), max_response_bytes=_MEBIBYTE, repeat="safe"
-        )
+        return await sink.result(self._send(self._control, call, sink, body))
+
+    def _send(self, lane: CallLane, call: Call, sink: Sink, body: bytes) -> Exchange:
+        """A request of the orchestrator's own, on a lane of its own."""
+        exchange = Exchange(call, sink, OwnLine(lane), max_response_bytes=_MEBIBYTE, repeat="safe")
         exchange.arm(self._wheel.after)
         exchange.send(body)
         exchange.finish()
-        self._control.enter(exchange)
-        return await sink.result(exchange)
+        lane.enter(exchange)
+        return exchange
 
     # -- Line: what exchanges say ---------------------------------------------------------------
 
     def left(self, exchange: Exchange) -> None:
         self._calls.left(exchange)
+        leave = self._serving.pop(exchange, None) if self._serving else None
+        if leave is not None:
+            leave()
 
     def overran(self, exchange: Exchange) -> None:
         """A stuck plugin does not dial again; a well-made one does within a second."""
@@ -309,15 +348,3 @@ class PluginSandbox:
             detail=f"{self.info.plugin_id} is {self.state}",
             repeat="safe",
         )
-
-
-class _Control:
-    """The line of the orchestrator's own requests: a missed deadline is the caller's to judge."""
-
-    def __init__(self, lane: CallLane) -> None:
-        self._lane = lane
-
-    def left(self, exchange: Exchange) -> None:
-        self._lane.left(exchange)
-
-    def overran(self, exchange: Exchange) -> None: ...

@@ -3,7 +3,6 @@
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -16,11 +15,11 @@ from starlette.routing import Route
 from orchestrator.engine.base import Engine, Probe
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.events.bus import PluginEventBus
+from orchestrator.manager.delivery import as_cloud_event
 from orchestrator.manager.manager import PluginManager
 from orchestrator.manager.preview import described
 from orchestrator.manager.statuses import status, statuses
 from orchestrator.model.base import Model
-from orchestrator.model.events import PluginEvent
 from orchestrator.policy.explain import explain
 from orchestrator.server.audit_routes import AuditApi
 from orchestrator.server.problems import PROBLEM_TYPE, error_problem
@@ -154,7 +153,8 @@ class Api:
             "recent_failures": len(history.failures),
             "deployment": described(deployment),
             "events": [
-                _event(event) for event in self._bus.latest(subject=plugin_id, count=EVENTS_SHOWN)
+                as_cloud_event(event)
+                for event in self._bus.latest(subject=plugin_id, count=EVENTS_SHOWN)
             ],
         }
         return JSONResponse(details)
@@ -177,7 +177,9 @@ class Api:
     async def events(self, request: Request) -> Response:
         subject = request.query_params.get("plugin")
         count = int(_number(request, "count")) or 100
-        return JSONResponse([_event(e) for e in self._bus.latest(subject=subject, count=count)])
+        return JSONResponse(
+            [as_cloud_event(e) for e in self._bus.latest(subject=subject, count=count)]
+        )
 
     async def shutdown(self, request: Request) -> Response:
         wish = await _body(request, ShutdownRequest)
@@ -210,16 +212,3 @@ def _number(request: Request, name: str) -> float:
         return max(0.0, float(text))
     except ValueError as error:
         raise BadRequest(f"query: {name}: found {text!r}, expected a number") from error
-
-
-def _event(event: PluginEvent) -> dict[str, JsonValue]:
-    """In the CloudEvents JSON format's words."""
-    return {
-        "specversion": "1.0",
-        "id": event.event_id,
-        "type": event.type,
-        "source": event.source,
-        "subject": event.subject,
-        "time": datetime.fromtimestamp(event.at, tz=UTC).isoformat(),
-        "data": dict(event.data),
-    }

@@ -144,8 +144,6 @@ def test_what_policy_forbids_is_refused_by_name(
         {"network_access": {}},
         {"database_access": {"databases": ["main"]}},
         "system_info",
-        "plugin_communication",
-        {"external_api": {"hosts": ["api.example.com:443"]}},
         "user_interface",
     ],
     ids=str,

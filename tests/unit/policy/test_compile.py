@@ -10,11 +10,9 @@ from orchestrator.model.container import BindMount, ContainerSpec, Tmpfs, Volume
 from orchestrator.model.limits import ResourceLimits
 from orchestrator.model.permissions import (
     DatabaseAccess,
-    ExternalApi,
     FileSystemRead,
     FileSystemWrite,
     NetworkAccess,
-    PluginCommunication,
     SystemInfo,
     UserInterface,
 )
@@ -211,8 +209,6 @@ UNSUPPORTED = [
     (NetworkAccess(), "network_access"),
     (DatabaseAccess(), "database_access"),
     (SystemInfo(), "system_info"),
-    (PluginCommunication(), "plugin_communication"),
-    (ExternalApi(), "external_api"),
     (UserInterface(), "user_interface"),
     (FileSystemRead(shares=("docs",), any_owner=True), "file_system_read.any_owner"),
 ]
@@ -232,9 +228,9 @@ def test_what_cannot_be_enforced_yet_is_refused_by_name(
 
 def test_all_that_cannot_be_enforced_yet_is_named_at_once(make: Any) -> None:
     with pytest.raises(PermissionNotSupportedYet) as caught:
-        compiled(make, SystemInfo(), FileSystemWrite(), ExternalApi())
+        compiled(make, SystemInfo(), FileSystemWrite(), UserInterface())
 
-    assert caught.value.permissions == ("system_info", "external_api")
+    assert caught.value.permissions == ("system_info", "user_interface")
 
 
 def test_each_limit_becomes_a_number_of_the_container(make: Any) -> None:

@@ -262,9 +262,12 @@ async def test_a_long_stream_of_small_chunks_is_no_flood(house: House) -> None:
     await line.request()
     line.send(OK + b"Transfer-Encoding: chunked\r\n\r\n")
     for _ in range(50):
-        line.send(b"1;" + b"e" * 900 + b"\r\nx\r\n")
+        line.send(b"1;" + b"e" * 900)
         await asyncio.sleep(0.001)
-    line.send(b"0\r\nContent-Type: text/evil\r\n\r\n")
+        line.send(b"\r\nx\r\n")
+        await asyncio.sleep(0.001)
+    many = b"".join(b"X-%d: 1\r\n" % number for number in range(150))
+    line.send(b"0\r\nContent-Type: text/evil\r\n" + many + b"\r\n")
 
     assert bytes((await seen.outcome()).body) == b"x" * 50
     assert (seen.ended, seen.content_type) == (True, "application/json")

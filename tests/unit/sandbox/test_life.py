@@ -150,6 +150,14 @@ async def test_one_that_is_known_to_be_stuck_ends_all_its_calls(house: House, en
     assert status == 0
 
 
+async def test_one_that_is_stuck_is_not_connected_though_its_connections_are(house: House) -> None:
+    sandbox, _, _ = await house.ready()
+    sandbox.give_up("it does not answer")
+
+    assert sandbox.lanes_in_words().startswith("control 1/1, calls 1/1")
+    assert not sandbox.is_connected
+
+
 async def test_waiting_for_a_plugin_ends_when_it_dies(house: House) -> None:
     sandbox, plugin = await house.sandbox()
     await plugin.dial("control")

@@ -93,6 +93,8 @@ def test_a_folder_that_is_not_there_is_an_error_and_leaves_nothing_open(tmp_path
     files = open_files()
     with pytest.raises(FileNotFoundError):
         bind_unix(tmp_path / "none" / "api.sock", mode=0o600)
+    with pytest.raises(OSError, match="too long"):
+        bind_unix(tmp_path / ("a" * 120), mode=0o600)
     (tmp_path / "api.sock").mkdir()
     with pytest.raises(OSError, match="directory"):
         bind_unix(tmp_path / "api.sock", mode=0o600)

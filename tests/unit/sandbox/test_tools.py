@@ -109,7 +109,7 @@ async def test_output_that_fits_goes_on_unchanged(house: House) -> None:
     assert reply == Reply(status=200, content_type="application/json", body=b'{ "sum": 3 }')
 
 
-@pytest.mark.parametrize("answer", [b'{"sum":"3"}', b"", b"sum", b'{"sum":3', b'{"sum":NaN}'])
+@pytest.mark.parametrize("answer", [b'{"sum":"3"}', b"", b"sum", b'{"sum":3', b'{"x":NaN}'])
 async def test_output_that_does_not_fit_is_the_plugins_failure(house: House, answer: bytes) -> None:
     sandbox, _, [line] = await house.ready(tools=(ADD,))
     failure = await _invoke(sandbox, line, INPUT, answer)

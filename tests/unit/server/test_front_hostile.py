@@ -117,10 +117,10 @@ async def test_a_request_before_the_last_ones_answer_ends_the_connection(
 
 
 async def test_requests_after_one_that_closes_are_not_run(front: Any) -> None:
+    front.routes.max_request_bytes = 10
     _, _, [line] = await front.ready()
     client = await front.client()
-    too_large = EXECUTE + b"Content-Length: 9999999\r\n\r\n"
-    client.send(too_large + b"x" * 9_999_999 + EMPTY_CALL)
+    client.send(EXECUTE + b"Content-Length: 11\r\n\r\nhello world" + EMPTY_CALL)
 
     assert (await client.answer()).status == 413
     await settle()

@@ -76,3 +76,13 @@ async def test_a_flood_of_bytes_that_are_no_request_ends_the_connection(front: A
 
 def test_an_answer_holds_nothing_of_its_own_about_other_calls() -> None:
     assert "__dict__" not in dir(Answer)
+
+
+async def test_a_request_whose_first_bytes_are_gone_is_not_handed_over(front: Any) -> None:
+    """They came in one piece with the rest of a refused body, and only the parser had them."""
+    client = await front.client()
+    client.execute(b"", plugin="nobody", length=5)
+    await client.answer()
+    client.send(b"hello" + b"GET /v1/status HTTP/1.1\r\nHost: o\r\n\r\n")
+
+    assert await client.reader.read() == b""

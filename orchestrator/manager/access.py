@@ -1,0 +1,105 @@
+"""Access: the brokers behind a sandbox's sockets, opened with it and closed with it.
+
+Each permission that a broker holds is one more socket in the sandbox's folder; closing the broker
+takes the permission away at once, whatever the plugin does.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from orchestrator.clock import Clock
+from orchestrator.manager.deployment import Deployment
+from orchestrator.model.audit import Auditor
+from orchestrator.model.permissions import ExternalApi, Permission, PluginCommunication
+from orchestrator.model.policy import SecurityPolicy
+from orchestrator.sandbox.broker import Broker
+from orchestrator.sandbox.egress_broker import EgressBroker
+from orchestrator.sandbox.egress_policy import EgressRules
+from orchestrator.sandbox.egress_uplink import Uplink
+from orchestrator.sandbox.host_api import HostBounds, HostGrant, Neighbours
+from orchestrator.sandbox.host_broker import HostBroker
+from orchestrator.sandbox.meter import NetworkMeter
+
+_MEBIBYTE = 1 << 20
+
+
+class Access:
+    """Brokers by sandbox; one network meter a plugin, which outlives its sandboxes."""
+
+    def __init__(
+        self, *, auditor: Auditor, clock: Clock, neighbours: Neighbours, uplink: Uplink
+    ) -> None:
+        self._auditor = auditor
+        self._clock = clock
+        self._neighbours = neighbours
+        self._uplink = uplink
+        self._open: dict[str, list[Broker]] = {}
+        self._meters: dict[str, NetworkMeter] = {}
+
+    async def open(self, deployment: Deployment, policy: SecurityPolicy) -> None:
+        """Listen for every granted permission that a broker holds; again after a restart."""
+        sandbox_id = deployment.compiled.sandbox_id
+        self.close(sandbox_id)
+        brokers = self._open[sandbox_id] = []
+        for permission in deployment.grant.permissions:
+            broker = self._broker(permission, deployment, policy)
+            if broker is not None:
+                brokers.append(broker)
+                await broker.open(Path(deployment.compiled.sockets_folder))
+
+    def close(self, sandbox_id: str) -> None:
+        """End every connection of the sandbox's brokers, at once."""
+        for broker in self._open.pop(sandbox_id, []):
+            broker.close()
+
+    def close_all(self) -> None:
+        for sandbox_id in list(self._open):
+            self.close(sandbox_id)
+
+    def network_used(self) -> Mapping[str, int]:
+        """Bytes of each plugin within the present window."""
+        return {plugin_id: meter.used() for plugin_id, meter in self._meters.items()}
+
+    def _broker(
+        self, permission: Permission, deployment: Deployment, policy: SecurityPolicy
+    ) -> Broker | None:
+        match permission:
+            case PluginCommunication(plugins=plugins):
+                return HostBroker(
+                    grant=HostGrant(
+                        plugin_id=deployment.plugin_id,
+                        publishes=deployment.inputs.info.publishes,
+                        callees=frozenset({*deployment.dependencies, *plugins}),
+                        max_execution_seconds=deployment.grant.limits.max_execution_time_sec,
+                    ),
+                    neighbours=self._neighbours,
+                    auditor=self._auditor,
+                    clock=self._clock,
+                    bounds=HostBounds(requests_per_second=policy.host.requests_per_second),
+                )
+            case ExternalApi(hosts=hosts):
+                return EgressBroker(
+                    plugin_id=deployment.plugin_id,
+                    rules=EgressRules.of(
+                        hosts=hosts, allowed_private=policy.egress.allowed_private
+                    ),
+                    meter=self._meter(deployment, policy),
+                    auditor=self._auditor,
+                    clock=self._clock,
+                    uplink=self._uplink,
+                )
+            case _:
+                return None
+
+    def _meter(self, deployment: Deployment, policy: SecurityPolicy) -> NetworkMeter:
+        limit_bytes = deployment.grant.limits.max_network_mb * _MEBIBYTE
+        window = float(policy.egress.window_seconds)
+        meter = self._meters.get(deployment.plugin_id)
+        if meter is None or (meter.limit_bytes, meter.window_seconds) != (limit_bytes, window):
+            fresh = NetworkMeter(
+                limit_bytes=limit_bytes, window_seconds=window, now=self._clock.now
+            )
+            if meter is not None:
+                fresh.restore(meter.state())
+            meter = self._meters[deployment.plugin_id] = fresh
+        return meter

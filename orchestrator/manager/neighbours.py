@@ -1,0 +1,78 @@
+"""FleetNeighbours: what the plugins are to each other, behind each one's host.sock."""
+
+import uuid
+from collections.abc import Callable
+
+from orchestrator.events.bus import PluginEventBus
+from orchestrator.manager.fleet import Fleet
+from orchestrator.sandbox.call import Call, CallFailure, FailureCode, Reply
+from orchestrator.sandbox.callers import CallLedger, RunningCall
+from orchestrator.sandbox.host_api import Callee
+from orchestrator.sandbox.host_events import Publication
+from orchestrator.sandbox.sandbox import SandboxState
+
+Problem = Callable[[CallFailure], tuple[int, bytes]]
+
+
+class FleetNeighbours:
+    """Implements Neighbours over the fleet; one for all plugins."""
+
+    def __init__(
+        self, *, fleet: Fleet, ledger: CallLedger, bus: PluginEventBus, problem: Problem
+    ) -> None:
+        self._fleet = fleet
+        self._ledger = ledger
+        self._bus = bus
+        self._problem = problem
+
+    @property
+    def callers(self) -> CallLedger:
+        return self._ledger
+
+    async def call(
+        self, plugin_id: str, call: Call, body: bytes, *, inherited: RunningCall
+    ) -> Reply | CallFailure:
+        """The callee's own calls inherit what is left of the deadline, the depth and the chain."""
+        sandbox = self._fleet.sandbox(plugin_id)
+        if sandbox is None:
+            detail = f"{plugin_id} is not running"
+            return CallFailure(code=FailureCode.PLUGIN_NOT_RUNNING, detail=detail, repeat="safe")
+        with self._ledger.serving(
+            plugin_id,
+            request_id=call.request_id,
+            traceparent=call.traceparent,
+            deadline_seconds=call.deadline_seconds,
+            depth=inherited.depth,
+            chain=inherited.chain,
+        ):
+            return await sandbox.invoke(call, body)
+
+    async def publish(self, publication: Publication) -> str:
+        event = self._bus.publish_for_plugin(
+            source=publication.source,
+            name=publication.type,
+            subject=publication.subject,
+            data=publication.data,
+        )
+        return event.event_id
+
+    def find(self, plugin_id: str) -> Callee | None:
+        deployment = self._fleet.deployments.get(plugin_id)
+        if deployment is None:
+            return None
+        info = deployment.inputs.info
+        sandbox = self._fleet.sandbox(plugin_id)
+        return Callee(
+            plugin_id=plugin_id,
+            name=info.name,
+            version=info.version,
+            description=info.description,
+            running=sandbox is not None and sandbox.state is SandboxState.READY,
+            tools=info.tools,
+        )
+
+    def failure(self, failure: CallFailure) -> tuple[int, bytes]:
+        return self._problem(failure)
+
+    def new_request_id(self) -> str:
+        return str(uuid.uuid4())

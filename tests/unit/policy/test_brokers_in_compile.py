@@ -1,0 +1,32 @@
+"""Permissions that a broker holds: the container stays as it is, but for how to find the broker."""
+
+from typing import Any
+
+from orchestrator.model.permissions import ExternalApi, PluginCommunication
+from orchestrator.policy.compile import Compiled, compile_spec
+
+
+def compiled(make: Any, *permissions: Any) -> Compiled:
+    deployment = make.deployment(*permissions)
+    return compile_spec(deployment.grant, make.policy(), make.site(), image="sha256:1")
+
+
+def test_external_api_adds_the_forwarders_address_and_nothing_else(make: Any) -> None:
+    plain, granted = compiled(make).spec, compiled(make, ExternalApi()).spec
+    added = dict(set(granted.environment) - set(plain.environment))
+
+    assert {
+        name: value for name, value in added.items() if "PROXY" in name.upper()
+    } == dict.fromkeys(
+        ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:3128"
+    )
+    assert granted.network_mode == "none"
+    assert [m.target for m in granted.bind_mounts] == [m.target for m in plain.bind_mounts]
+
+
+def test_plugin_communication_adds_nothing_to_the_container(make: Any) -> None:
+    plain, granted = compiled(make).spec, compiled(make, PluginCommunication()).spec
+
+    assert [name for name, _ in granted.environment] == [name for name, _ in plain.environment]
+    assert granted.network_mode == "none"
+    assert [m.target for m in granted.bind_mounts] == [m.target for m in plain.bind_mounts]
