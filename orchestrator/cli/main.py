@@ -28,6 +28,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "logs": ("orchestrator.cli.logs", "Show what a plugin logged."),
         "explain": ("orchestrator.cli.explain", "Say what a plugin may do and what holds it."),
         "audit": ("orchestrator.cli.audit", "Show, verify or export the audit log."),
+        "ui": ("orchestrator.cli.ui", "Print the address of a plugin's pages."),
         "validate": ("orchestrator.cli.validate", "Check manifests and plugin folders."),
         "schema": ("orchestrator.cli.schema", "Print the JSON Schemas of the files, for editors."),
         "doctor": ("orchestrator.cli.doctor", "Check what this machine and its engine can hold."),

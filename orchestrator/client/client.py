@@ -155,6 +155,11 @@ class DaemonClient:
         answer: dict[str, Any] = self._json("POST", "/v1/code", wish, seconds=None)
         return answer
 
+    def ui_url(self, plugin_id: str) -> str:
+        """Where the plugin's pages are, with their key. Raises DaemonProblem."""
+        answer: dict[str, str] = self._json("GET", f"/v1/plugins/{plugin_id}/ui")
+        return answer["url"]
+
     # -------------------------------------------------------------------------------------------
 
     def _json(

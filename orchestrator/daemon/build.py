@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ from orchestrator.sandbox.egress_uplink import HostUplink
 from orchestrator.sandbox.sandbox import PluginSandbox
 from orchestrator.server.app import Api, Facts
 from orchestrator.server.problems import failure_problem
+from orchestrator.server.ui import GrantedPages, UiKeys, has_pages
+from orchestrator.server.ui_server import UiListener
 from orchestrator.store.audit_log import AuditLog
 from orchestrator.store.base import RecordStore
 from orchestrator.store.sqlite import SqliteStore
@@ -61,6 +64,7 @@ class Daemon:
     api: Api
     bus: PluginEventBus
     audit: AuditLog
+    ui: UiListener
 
 
 class ManagerRouter:
@@ -161,6 +165,7 @@ async def build(
             ledger=ledger,
         )
         manager.restore()
+        ui = _ui(manager)
         api = Api(
             facts=Facts(
                 pid=os.getpid(),
@@ -175,10 +180,25 @@ async def build(
             probe=backends.probe,
             bus=bus,
             audit=audit,
+            ui=ui,
             now=clock.now,
             shut_down=shut_down,
         )
-        yield Daemon(manager=manager, prober=Prober(fleet), api=api, bus=bus, audit=audit)
+        yield Daemon(manager=manager, prober=Prober(fleet), api=api, bus=bus, audit=audit, ui=ui)
+
+
+def _ui(manager: PluginManager) -> UiListener:
+    """The secret lives as long as the daemon: what was seen of its keys is worth nothing later."""
+
+    def wanted() -> int | None:
+        deployments = manager.fleet.deployments.values()
+        return manager.policy.ui.port if any(map(has_pages, deployments)) else None
+
+    return UiListener(
+        pages=GrantedPages(manager, ManagerRouter(manager)),
+        keys=UiKeys(secrets.token_bytes(32)),
+        wanted=wanted,
+    )
 
 
 def _manager(

@@ -1,10 +1,11 @@
 """SecurityPolicy: the operator's ceiling over everything, in `orchestrator.yaml`."""
 
+from ipaddress import ip_network
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from orchestrator.model.base import Model, Name
+from orchestrator.model.base import Model, Name, Unexpected
 from orchestrator.model.limits import ResourceLimits
 from orchestrator.model.permissions import PermissionKind
 
@@ -16,6 +17,16 @@ _CEILINGS = ResourceLimits(
     max_execution_time_sec=300,
     max_concurrent_requests=64,
 )
+
+
+def _network(text: str) -> str:
+    try:
+        ip_network(text)
+    except ValueError:
+        raise Unexpected(
+            found=repr(text), expected="a network such as 10.0.0.0/8 or fd00::/8"
+        ) from None
+    return text
 
 
 class Share(Model):
@@ -64,7 +75,7 @@ class HostPolicy(Model):
 class EgressPolicy(Model):
     """Bounds of egress.sock (permission external_api)."""
 
-    allowed_private: tuple[Annotated[str, Field(pattern=r"^[0-9a-f.:]+(/[0-9]{1,3})?$")], ...] = ()
+    allowed_private: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
     """Networks that may be reached though they are loopback, private or link-local."""
     window_seconds: Annotated[int, Field(ge=60, le=31_536_000)] = 3_600
     """The rolling window in which `max_network_mb` may pass."""
@@ -77,6 +88,13 @@ class BuildPolicy(Model):
     memory_mb: Annotated[int, Field(ge=64, le=1_048_576)] = 1_024
     timeout_seconds: Annotated[int, Field(ge=10, le=7_200)] = 900
     parallel: Annotated[int, Field(ge=1, le=32)] = 2
+
+
+class UiPolicy(Model):
+    """Where browsers find the pages of plugins: on this machine only."""
+
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8_480
+    """On loopback; 0 takes any free one. Listened on only while a plugin has pages."""
 
 
 class SecurityPolicy(Model):
@@ -94,6 +112,7 @@ class SecurityPolicy(Model):
     lifecycle: LifecyclePolicy = LifecyclePolicy()
     container: ContainerPolicy = ContainerPolicy()
     build: BuildPolicy = BuildPolicy()
+    ui: UiPolicy = UiPolicy()
     host: HostPolicy = HostPolicy()
     egress: EgressPolicy = EgressPolicy()
 

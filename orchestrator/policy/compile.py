@@ -199,7 +199,9 @@ def _widen(spec: ContainerSpec, permission: Permission, grant: Grant, site: Site
             return spec  # one more socket in the folder that is mounted anyway
         case ExternalApi():
             return replace(spec, environment=(*spec.environment, *_PROXY))
-        case NetworkAccess() | DatabaseAccess() | SystemInfo() | UserInterface():
+        case UserInterface():
+            return spec  # pages come over the calls' own connections
+        case NetworkAccess() | DatabaseAccess() | SystemInfo():
             raise PermissionNotSupportedYet(spec.plugin_id, (permission.kind,))
 
 
@@ -223,7 +225,13 @@ def _unsupported(permission: Permission) -> tuple[str, ...]:
     match permission:
         case FileSystemRead(any_owner=True):
             return ("file_system_read.any_owner",)
-        case FileSystemRead() | FileSystemWrite() | PluginCommunication() | ExternalApi():
+        case (
+            FileSystemRead()
+            | FileSystemWrite()
+            | PluginCommunication()
+            | ExternalApi()
+            | UserInterface()
+        ):
             return ()
         case _:
             return (permission.kind,)

@@ -23,6 +23,7 @@ from orchestrator.model.base import Model
 from orchestrator.policy.explain import explain
 from orchestrator.server.audit_routes import AuditApi
 from orchestrator.server.problems import PROBLEM_TYPE, error_problem
+from orchestrator.server.ui_server import UiListener, ui_route
 from orchestrator.store.audit_log import AuditLog
 
 EVENTS_SHOWN: Final = 20
@@ -71,6 +72,7 @@ class Api:
         probe: Probe,
         bus: PluginEventBus,
         audit: AuditLog,
+        ui: UiListener,
         now: Callable[[], float],
         shut_down: Callable[[], None],
     ) -> None:
@@ -80,6 +82,7 @@ class Api:
         self._probe = probe
         self._bus = bus
         self._audit = audit
+        self._ui = ui
         self._now = now
         self._shut_down = shut_down
 
@@ -94,6 +97,7 @@ class Api:
                 Route("/v1/events", self.events, methods=["GET"]),
                 Route("/v1/shutdown", self.shutdown, methods=["POST"]),
                 *AuditApi(self._audit).routes(),
+                ui_route(self._ui),
             ],
             exception_handlers={OrchestratorError: _problem},
         )

@@ -144,7 +144,6 @@ def test_what_policy_forbids_is_refused_by_name(
         {"network_access": {}},
         {"database_access": {"databases": ["main"]}},
         "system_info",
-        "user_interface",
     ],
     ids=str,
 )

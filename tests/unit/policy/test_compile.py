@@ -14,7 +14,6 @@ from orchestrator.model.permissions import (
     FileSystemWrite,
     NetworkAccess,
     SystemInfo,
-    UserInterface,
 )
 from orchestrator.policy.compile import (
     Compiled,
@@ -209,7 +208,6 @@ UNSUPPORTED = [
     (NetworkAccess(), "network_access"),
     (DatabaseAccess(), "database_access"),
     (SystemInfo(), "system_info"),
-    (UserInterface(), "user_interface"),
     (FileSystemRead(shares=("docs",), any_owner=True), "file_system_read.any_owner"),
 ]
 
@@ -228,9 +226,9 @@ def test_what_cannot_be_enforced_yet_is_refused_by_name(
 
 def test_all_that_cannot_be_enforced_yet_is_named_at_once(make: Any) -> None:
     with pytest.raises(PermissionNotSupportedYet) as caught:
-        compiled(make, SystemInfo(), FileSystemWrite(), UserInterface())
+        compiled(make, SystemInfo(), FileSystemWrite(), DatabaseAccess())
 
-    assert caught.value.permissions == ("system_info", "user_interface")
+    assert caught.value.permissions == ("system_info", "database_access")
 
 
 def test_each_limit_becomes_a_number_of_the_container(make: Any) -> None:

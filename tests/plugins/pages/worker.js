@@ -1,0 +1,1 @@
+// Would stand between the browser and every later answer.
