@@ -5,7 +5,7 @@ VOLUMES ?= 0
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check lock venv venv-dev engine
+.PHONY: help up down test check lock venv venv-dev tools engine
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -19,7 +19,7 @@ down: venv ## Remove everything that `make up` started (VOLUMES=1: the plugins' 
 test: check engine ## Every check, and the tests against a real Docker engine
 	@$(BIN)/pytest -q -m docker
 
-check: venv-dev ## Every check that needs no Docker
+check: venv-dev tools ## Every check that needs no Docker
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --quiet --check
 	@$(BIN)/mypy --no-error-summary
@@ -36,6 +36,9 @@ venv:
 
 venv-dev:
 	@scripts/venv.sh requirements-dev.lock
+
+tools:
+	@scripts/tools.sh
 
 engine: venv
 	@scripts/engine.sh

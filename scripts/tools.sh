@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# What the tests call beside Python: a C compiler (a plugin without the SDK), curl and openssl.
+set -euo pipefail
+missing=()
+for tool in gcc make curl openssl; do command -v "$tool" >/dev/null || missing+=("$tool"); done
+[ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
+[ ${#missing[@]} = 0 ] && exit 0
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+  printf 'error: the tests need %s; install them and try again\n' "${missing[*]}" >&2
+  exit 69
+fi
+echo "• installing ${missing[*]} for the tests"
+apt-get update -qq
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
