@@ -4,14 +4,15 @@ Each permission that a broker holds is one more socket in the sandbox's folder; 
 takes the permission away at once, whatever the plugin does.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.clock import Clock
+from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.manager.deployment import Deployment
 from orchestrator.model.audit import Auditor
 from orchestrator.model.permissions import ExternalApi, Permission, PluginCommunication
 from orchestrator.model.policy import SecurityPolicy
+from orchestrator.policy.grant import Grant
 from orchestrator.sandbox.broker import Broker
 from orchestrator.sandbox.egress_broker import EgressBroker
 from orchestrator.sandbox.egress_policy import EgressRules
@@ -21,6 +22,27 @@ from orchestrator.sandbox.host_broker import HostBroker
 from orchestrator.sandbox.meter import NetworkMeter
 
 _MEBIBYTE = 1 << 20
+
+
+class HostUnusable(OrchestratorError):
+    """A granted host that could be read in two ways, or in none."""
+
+    kind, code = Kind.INVALID, "host_unusable"
+
+
+def egress_rules(hosts: tuple[str, ...], policy: SecurityPolicy) -> EgressRules:
+    """Raises HostUnusable: asked before anything starts, and again when the broker opens."""
+    try:
+        return EgressRules.of(hosts=hosts, allowed_private=policy.egress.allowed_private)
+    except ValueError as error:
+        raise HostUnusable(f"external_api.hosts: {error}") from error
+
+
+def check_hosts(grant: Grant, policy: SecurityPolicy) -> None:
+    """Raises HostUnusable."""
+    for permission in grant.permissions:
+        if isinstance(permission, ExternalApi):
+            egress_rules(permission.hosts, policy)
 
 
 class Access:
@@ -56,10 +78,6 @@ class Access:
         for sandbox_id in list(self._open):
             self.close(sandbox_id)
 
-    def network_used(self) -> Mapping[str, int]:
-        """Bytes of each plugin within the present window."""
-        return {plugin_id: meter.used() for plugin_id, meter in self._meters.items()}
-
     def _broker(
         self, permission: Permission, deployment: Deployment, policy: SecurityPolicy
     ) -> Broker | None:
@@ -80,9 +98,7 @@ class Access:
             case ExternalApi(hosts=hosts):
                 return EgressBroker(
                     plugin_id=deployment.plugin_id,
-                    rules=EgressRules.of(
-                        hosts=hosts, allowed_private=policy.egress.allowed_private
-                    ),
+                    rules=egress_rules(hosts, policy),
                     meter=self._meter(deployment, policy),
                     auditor=self._auditor,
                     clock=self._clock,

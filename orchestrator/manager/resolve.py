@@ -13,6 +13,7 @@ from typing import Final
 from orchestrator.engine.base import ImageNotFound, ImageStore
 from orchestrator.engine.build import plan_image
 from orchestrator.errors import Kind, OrchestratorError
+from orchestrator.manager.access import check_hosts
 from orchestrator.manager.deployment import Deployment, Inputs, Place, weigh
 from orchestrator.manager.secrets import secret_files
 from orchestrator.manager.shares import real_shares
@@ -89,9 +90,11 @@ class Resolver:
                 secret_files=secret_files(loaded),
                 shares=real_shares(policy, _shares(loaded.manifest, policy), home=self._home),
             )
-            return weigh(inputs, policy, self._place)
+            deployment = weigh(inputs, policy, self._place)
+            check_hosts(deployment.grant, policy)
         except OrchestratorError as error:
             return error
+        return deployment
 
     async def _find(self, loaded: LoadedManifest) -> Found:
         folder = loaded.build_folder()
