@@ -21,6 +21,8 @@ LABEL_PLUGIN = "orchestrator.plugin"
 LABEL_VERSION = "orchestrator.version"
 LABEL_SANDBOX = "orchestrator.sandbox"
 LABEL_DIGEST = "orchestrator.spec-digest"
+LABEL_ROLE = "orchestrator.role"
+"""What a container is for that is no plugin's: the reconcile loop passes over it."""
 
 
 class EngineUnavailable(OrchestratorError):

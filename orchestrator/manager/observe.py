@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from orchestrator.engine.base import (
     LABEL_PLUGIN,
+    LABEL_ROLE,
     LABEL_SANDBOX,
     Engine,
     EngineEvent,
@@ -53,6 +54,8 @@ class Observer:
 
     def hear(self, event: EngineEvent) -> None:
         """Take a hint of the engine's event stream."""
+        if LABEL_ROLE in dict(event.labels):
+            return
         self._stale.add(event.container_id)
         if event.kind is EngineEventKind.OOM:
             self._fleet.ooms.add(event.container_id)
@@ -80,7 +83,7 @@ class Observer:
             return
         unsure = busy - self._fleet.busy.keys()
         self._update(
-            [c for c in found if c.label(LABEL_PLUGIN) not in unsure],
+            [c for c in found if c.label(LABEL_PLUGIN) not in unsure and not c.label(LABEL_ROLE)],
             [cid for cid in gone if self._plugin_of(cid) not in unsure],
             now,
         )
