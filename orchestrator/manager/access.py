@@ -4,10 +4,13 @@ Each permission that a broker holds is one more socket in the sandbox's folder; 
 takes the permission away at once, whatever the plugin does.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from orchestrator.clock import Clock
 from orchestrator.errors import Kind, OrchestratorError
+from orchestrator.manager.credentials import injections
 from orchestrator.manager.deployment import Deployment
 from orchestrator.model.audit import Auditor
 from orchestrator.model.permissions import ExternalApi, Permission, PluginCommunication
@@ -15,7 +18,7 @@ from orchestrator.model.policy import SecurityPolicy
 from orchestrator.policy.grant import Grant
 from orchestrator.sandbox.broker import Broker
 from orchestrator.sandbox.egress_broker import EgressBroker
-from orchestrator.sandbox.egress_policy import EgressRules
+from orchestrator.sandbox.egress_policy import EgressRules, Injection
 from orchestrator.sandbox.egress_uplink import Uplink
 from orchestrator.sandbox.host_api import HostBounds, HostGrant, Neighbours
 from orchestrator.sandbox.host_broker import HostBroker
@@ -30,10 +33,16 @@ class HostUnusable(OrchestratorError):
     kind, code = Kind.INVALID, "host_unusable"
 
 
-def egress_rules(hosts: tuple[str, ...], policy: SecurityPolicy) -> EgressRules:
+def egress_rules(
+    hosts: tuple[str, ...],
+    policy: SecurityPolicy,
+    inject: Mapping[str, Injection] = MappingProxyType({}),
+) -> EgressRules:
     """Raises HostUnusable: asked before anything starts, and again when the broker opens."""
     try:
-        return EgressRules.of(hosts=hosts, allowed_private=policy.egress.allowed_private)
+        return EgressRules.of(
+            hosts=hosts, allowed_private=policy.egress.allowed_private, inject=inject
+        )
     except ValueError as error:
         raise HostUnusable(f"external_api.hosts: {error}") from error
 
@@ -42,7 +51,7 @@ def check_hosts(grant: Grant, policy: SecurityPolicy) -> None:
     """Raises HostUnusable."""
     for permission in grant.permissions:
         if isinstance(permission, ExternalApi):
-            egress_rules(permission.hosts, policy)
+            egress_rules((*permission.hosts, *(it.host for it in grant.injected)), policy)
 
 
 class Access:
@@ -98,7 +107,7 @@ class Access:
             case ExternalApi(hosts=hosts):
                 return EgressBroker(
                     plugin_id=deployment.plugin_id,
-                    rules=egress_rules(hosts, policy),
+                    rules=egress_rules(hosts, policy, _credentials(deployment)),
                     meter=self._meter(deployment, policy),
                     auditor=self._auditor,
                     clock=self._clock,
@@ -119,3 +128,8 @@ class Access:
                 fresh.restore(meter.state())
             meter = self._meters[deployment.plugin_id] = fresh
         return meter
+
+
+def _credentials(deployment: Deployment) -> Mapping[str, Injection]:
+    inputs = deployment.inputs
+    return injections(inputs.manifest, inputs.credential_files, origin=inputs.origin)

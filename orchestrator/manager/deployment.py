@@ -5,7 +5,7 @@ policy that changed is weighed again.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import JsonValue, TypeAdapter
 
@@ -37,6 +37,8 @@ class Inputs:
     shares: Mapping[str, str]
     secret_files: Mapping[str, str]
     """Name → file; the content is read at each start and stored nowhere."""
+    credential_files: Mapping[str, str] = field(default_factory=dict)
+    """Host → file; the same, for the egress broker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from orchestrator.engine.base import ImageNotFound, ImageStore
 from orchestrator.engine.build import plan_image
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.manager.access import check_hosts
+from orchestrator.manager.credentials import credential_files
 from orchestrator.manager.deployment import Deployment, Inputs, Place, weigh
 from orchestrator.manager.secrets import secret_files
 from orchestrator.manager.shares import real_shares
@@ -88,6 +89,7 @@ class Resolver:
                 build_folder=found.build_folder,
                 origin=str(loaded.path),
                 secret_files=secret_files(loaded),
+                credential_files=credential_files(loaded),
                 shares=real_shares(policy, _shares(loaded.manifest, policy), home=self._home),
             )
             deployment = weigh(inputs, policy, self._place)

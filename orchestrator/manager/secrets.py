@@ -27,7 +27,7 @@ def secret_files(loaded: LoadedManifest) -> dict[str, str]:
     """Each secret's file, absolute. Raises SecretUnreadable before any container is made."""
     files = {name: loaded.secret_file(name) for name in sorted(loaded.manifest.spec.secrets)}
     for name, path in files.items():
-        _read(path, f"{loaded.path}: spec.secrets.{name}.file")
+        read_secret(path, f"{loaded.path}: spec.secrets.{name}.file")
     return {name: str(path) for name, path in files.items()}
 
 
@@ -43,7 +43,7 @@ def deliver(folder: Path, files: Mapping[str, str], *, plugin_id: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o711)
     for name, path in files.items():
-        content = _read(Path(path), f"{plugin_id}: spec.secrets.{name}.file")
+        content = read_secret(Path(path), f"{plugin_id}: spec.secrets.{name}.file")
         target = folder / name
         file = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o400)
         try:
@@ -61,7 +61,8 @@ def withdraw(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _read(path: Path, field: str) -> bytes:
+def read_secret(path: Path, field: str) -> bytes:
+    """The content of a secret's file, for `field`. Raises SecretUnreadable."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_SECRET_BYTES + 1)

@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 from orchestrator.model.base import NAME_PATTERN, PLUGIN_ID_PATTERN
 from orchestrator.model.info import EVENT_TYPE_PATTERN, TOOL_NAME_PATTERN
-from orchestrator.model.permissions import HOST_PATTERN
+from orchestrator.model.manifest import HEADER_PATTERN
+from orchestrator.model.permissions import HOST_PATTERN, ONE_HOST_PATTERN
 from orchestrator.model.problems import FieldPath, shown
 
 KEY = "[key]"
@@ -19,6 +20,8 @@ PATTERN_WORDS = {
     NAME_PATTERN: "at most 63 lower-case letters, digits, '-' and '_', a letter first",
     TOOL_NAME_PATTERN: "at most 64 lower-case letters, digits and '_', a letter first",
     EVENT_TYPE_PATTERN: "lower-case words joined by dots, such as order.created or order.*",
+    ONE_HOST_PATTERN: "host:port in lower case, such as api.example.com:443",
+    HEADER_PATTERN: "the name of an HTTP header, such as Authorization",
     HOST_PATTERN: "host:port in lower case, such as api.example.com:443 or *.example.com:443",
 }
 

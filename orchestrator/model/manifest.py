@@ -3,11 +3,11 @@
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from orchestrator.model.base import Model, Name, PluginId, Unexpected
 from orchestrator.model.limits import ResourceLimits
-from orchestrator.model.permissions import Permission
+from orchestrator.model.permissions import OneHost, Permission
 
 
 class WantedState(StrEnum):
@@ -45,6 +45,42 @@ class SecretSource(Model):
     """A file, relative to the manifest's folder."""
 
 
+HEADER_PATTERN = r"^[A-Za-z][A-Za-z0-9-]{0,63}$"
+
+
+_FRAMING = frozenset(
+    [
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "te",  # codespell:ignore
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ]  # codespell:ignore
+)
+
+
+def _no_framing(header: str) -> str:
+    """A second word on where the message goes or ends would let requests be smuggled."""
+    if header.lower() in _FRAMING:
+        raise Unexpected(found=repr(header), expected="a header that carries a credential")
+    return header
+
+
+class InjectedCredential(Model):
+    """A header that the egress broker adds to the plugin's requests to one host, over TLS."""
+
+    header: Annotated[str, Field(pattern=HEADER_PATTERN), AfterValidator(_no_framing)] = (
+        "Authorization"
+    )
+    prefix: Annotated[str, Field(max_length=64)] = ""
+    """Put before the file's content, such as `Bearer `."""
+    file: Annotated[str, Field(min_length=1)]
+    """A file, relative to the manifest's folder; the plugin never sees its content."""
+
+
 class LimitsOverride(Model):
     """Limits the operator sets; what is left out is the plugin's own wish."""
 
@@ -67,6 +103,8 @@ class PluginSpec(Model):
     limits: LimitsOverride = LimitsOverride()
     config: dict[str, JsonValue] = {}
     secrets: dict[Name, SecretSource] = {}
+    inject: dict[OneHost, InjectedCredential] = {}
+    """Credentials by host: only for hosts that external_api grants."""
     state: Annotated[WantedState, Field(strict=False)] = WantedState.RUNNING
 
 

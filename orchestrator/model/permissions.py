@@ -29,6 +29,9 @@ HOST_PATTERN = r"^(\*\.)?[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?:[1-9][0-9]{0,4}$
 
 Host = Annotated[str, Field(pattern=HOST_PATTERN)]
 """`host:port` or `*.host:port`, lower case."""
+ONE_HOST_PATTERN = r"^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?:[1-9][0-9]{0,4}$"
+OneHost = Annotated[str, Field(pattern=ONE_HOST_PATTERN)]
+"""`host:port`, lower case."""
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
 

@@ -245,6 +245,7 @@ def _digest(spec: ContainerSpec, grant: Grant) -> str:
         "config": dict(grant.config),
         "context": initialize_context(grant),
         "secrets": grant.secrets,
+        "injected": [asdict(injected) for injected in grant.injected],
     }
     text = json.dumps(made_from, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from orchestrator.model.info import PluginInfo
 from orchestrator.model.manifest import PluginManifest
 from orchestrator.model.permissions import (
+    ExternalApi,
     FileSystemRead,
     FileSystemWrite,
     Permission,
@@ -18,7 +19,7 @@ from orchestrator.model.permissions import (
 )
 from orchestrator.model.policy import SecurityPolicy
 from orchestrator.model.versions import older
-from orchestrator.policy.grant import Grant, PermissionRefused, Refusal, Withheld
+from orchestrator.policy.grant import Grant, Injected, PermissionRefused, Refusal, Withheld
 from orchestrator.version import CORE_VERSION
 
 _OPEN_WHEN_EMPTY = frozenset({"allow", "ports"})
@@ -53,6 +54,10 @@ def decide(
         limits=manifest.spec.limits.over(info.limits),
         config=config,
         secrets=tuple(sorted(manifest.spec.secrets)),
+        injected=tuple(
+            Injected(host=host, header=it.header, prefix=it.prefix, file=it.file)
+            for host, it in sorted(manifest.spec.inject.items())
+        ),
     )
 
 
@@ -86,6 +91,28 @@ def _known_secrets(
             found="a secret that plugin.yaml does not declare",
             expected=f"one of {', '.join(info.secrets) or 'none'}",
         )
+
+
+def _credentials_for_granted_hosts(
+    info: PluginInfo, manifest: PluginManifest, policy: SecurityPolicy
+) -> Iterator[Refusal]:
+    granted = {
+        host
+        for permission in manifest.spec.permissions
+        if isinstance(permission, ExternalApi)
+        for host in permission.hosts
+    }
+    for host in sorted(manifest.spec.inject):
+        # a.b.c:443 lies below *.b.c:443 and *.c:443.
+        below = {f"*.{host.split('.', n)[n]}" for n in range(1, host.count(".") + 1)}
+        if not granted & {host, *below}:
+            hosts = ", ".join(sorted(granted)) or "none"
+            yield Refusal(
+                rule="credential_without_host",
+                field=f"spec.inject.{host}",
+                found="a credential for a host that is not granted",
+                expected=f"one of the hosts of external_api: {hosts}",
+            )
 
 
 def _nothing_unasked(
@@ -219,5 +246,6 @@ RULES: tuple[Rule, ...] = (
     _allowed_by_policy,
     _shares_named_in_policy,
     _known_secrets,
+    _credentials_for_granted_hosts,
     _within_ceilings,
 )

@@ -56,6 +56,12 @@ class ExplainedRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainedCredential:
+    host: str
+    header: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainedWithheld:
     permission: str
     why: str
@@ -72,6 +78,7 @@ class Explanation:
     permissions: tuple[ExplainedPermission, ...]
     withheld: tuple[ExplainedWithheld, ...]
     secrets: tuple[str, ...]
+    credentials: tuple[ExplainedCredential, ...]
     limits: tuple[ExplainedLimit, ...]
     baseline: tuple[ExplainedRule, ...]
 
@@ -94,6 +101,10 @@ def explain_full(grant: Grant, rating: Rating, surroundings: Surroundings) -> Ex
             for held in grant.withheld
         ),
         secrets=grant.secrets,
+        credentials=tuple(
+            ExplainedCredential(host=injected.host, header=injected.header)
+            for injected in grant.injected
+        ),
         limits=tuple(
             ExplainedLimit(
                 limit=name,
@@ -134,6 +145,9 @@ def _lines(it: Explanation) -> Iterator[str]:
         yield f"    why: {permission.why or 'it gives no reason'}"
         yield f"    held by: {permission.held_by}"
     yield from (f"  is given the secret {name}" for name in it.secrets)
+    for credential in it.credentials:
+        yield f"  acts at {credential.host} with the operator's credential"
+        yield f"    held by: the egress broker adds {credential.header}; the plugin never sees it"
     for held in it.withheld:
         wanted = f" (wanted: {held.why})" if held.why else ""
         yield f"  asked for {held.permission} and does not get it{wanted}"

@@ -21,6 +21,16 @@ class Withheld:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Injected:
+    """A credential that the egress broker adds; its value is nowhere in here."""
+
+    host: str
+    header: str
+    prefix: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
     """Everything that the container and the initialize request are made from."""
 
@@ -30,6 +40,7 @@ class Grant:
     limits: ResourceLimits
     config: Mapping[str, JsonValue]
     secrets: tuple[str, ...] = ()
+    injected: tuple[Injected, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -264,6 +264,12 @@ RULES: tuple[RatingRule, ...] = (
         applies=lambda case: bool(case.grant.secrets),
     ),
     RatingRule(
+        name="credentials",
+        points=1,
+        reason="acts at other services with the operator's credentials",
+        applies=lambda case: bool(case.grant.injected),
+    ),
+    RatingRule(
         name="could_leak",
         points=1,
         reason="both reads what is the operator's and has a way out with it",

@@ -19,7 +19,7 @@ from orchestrator.model.permissions import (
     UserInterface,
 )
 from orchestrator.model.policy import SecurityPolicy
-from orchestrator.policy.grant import Grant
+from orchestrator.policy.grant import Grant, Injected
 from orchestrator.policy.rating import (
     RULES,
     ImageOrigin,
@@ -35,6 +35,7 @@ SAFE = Surroundings(
     disk_enforced_by="loop ext4",
     limits_enforced=True,
 )
+KEY = Injected(host="a.example:443", header="Authorization", prefix="", file="key")
 NARROW = {"allow": ("192.0.2.7",), "ports": (443,)}
 
 
@@ -43,6 +44,7 @@ def rated(
     *permissions: Any,
     policy: SecurityPolicy | None = None,
     secrets: tuple[str, ...] = (),
+    injected: tuple[Injected, ...] = (),
     limits: ResourceLimits | None = None,
     **surroundings: Any,
 ) -> Rating:
@@ -53,6 +55,7 @@ def rated(
         limits=limits or ResourceLimits(),
         config={},
         secrets=secrets,
+        injected=injected,
     )
     plain = {name: getattr(SAFE, name) for name in Surroundings.__slots__}
     return rate(grant, policy or SecurityPolicy(), Surroundings(**plain | surroundings))
@@ -131,6 +134,7 @@ AROUND: list[tuple[dict[str, Any], int, set[str]]] = [
     ({"runtime": Runtime.RUNSC}, 8, {"gvisor"}),
     ({"runtime": Runtime.RUNSC, "limits_enforced": False}, 6, {"gvisor", "limits_not_held"}),
     ({"secrets": ("key",)}, 7, {"secrets"}),
+    ({"injected": (KEY,)}, 7, {"credentials"}),
     ({"limits": ResourceLimits(max_memory_mb=1_024, max_cpu_percent=100)}, 8, set()),
     ({"limits": ResourceLimits(max_execution_time_sec=300)}, 8, set()),
     ({"limits": ResourceLimits(max_memory_mb=1_025)}, 7, {"raised_limits"}),

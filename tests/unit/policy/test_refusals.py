@@ -6,6 +6,7 @@ import pytest
 
 from orchestrator.errors import Kind
 from orchestrator.model.permissions import (
+    ExternalApi,
     FileSystemRead,
     FileSystemWrite,
     NetworkAccess,
@@ -212,6 +213,26 @@ ROWS: list[Row] = [
     (
         {},
         (),
+        {"inject": {"a.example:443": {"file": "t"}}},
+        {},
+        (
+            "spec.inject.a.example:443: found a credential for a host that is not granted, "
+            "expected one of the hosts of external_api: none [credential_without_host]"
+        ),
+    ),
+    (
+        {"permissions": (ExternalApi(hosts=("*.b.example:443",)),)},
+        (ExternalApi(hosts=("*.b.example:443",)),),
+        {"inject": {"ab.example:443": {"file": "t"}, "a.b.example:443": {"file": "t"}}},
+        {},
+        (
+            "spec.inject.ab.example:443: found a credential for a host that is not granted, "
+            "expected one of the hosts of external_api: *.b.example:443 [credential_without_host]"
+        ),
+    ),
+    (
+        {},
+        (),
         {"limits": {"max_memory_mb": 2049}},
         {},
         (
@@ -243,7 +264,7 @@ def test_a_rule_says_where_it_says_no_with_what_it_found_and_expected(make: Any,
 def test_every_rule_has_a_row() -> None:
     named = {refusal.rpartition("[")[2].rstrip("]") for *_, refusal in ROWS}
 
-    assert len(RULES) == 8
+    assert len(RULES) == 9
     assert named == {
         "name_mismatch",
         "core_too_old",
@@ -255,6 +276,7 @@ def test_every_rule_has_a_row() -> None:
         "share_unknown",
         "share_read_only",
         "secret_not_asked",
+        "credential_without_host",
         "limit_above_policy",
     }
 
