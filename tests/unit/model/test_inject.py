@@ -25,7 +25,7 @@ spec:
         ("a.example:443", "'X: y'", "found 'X: y', expected the name of an HTTP header"),
         *(
             ("a.example:443", header, f"found '{header}', expected a header that carries a cred")
-            for header in ("Transfer-Encoding", "content-length", "Host", "connection", "TE")
+            for header in ("Transfer-Encoding", "content-length", "Host", "connection", "Upgrade")
         ),
     ],
 )
