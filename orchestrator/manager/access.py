@@ -11,12 +11,19 @@ from types import MappingProxyType
 from orchestrator.clock import Clock
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.manager.credentials import injections
+from orchestrator.manager.databases import database_targets
 from orchestrator.manager.deployment import Deployment
 from orchestrator.model.audit import Auditor
-from orchestrator.model.permissions import ExternalApi, Permission, PluginCommunication
+from orchestrator.model.permissions import (
+    DatabaseAccess,
+    ExternalApi,
+    Permission,
+    PluginCommunication,
+)
 from orchestrator.model.policy import SecurityPolicy
 from orchestrator.policy.grant import Grant
 from orchestrator.sandbox.broker import Broker
+from orchestrator.sandbox.database_broker import DatabaseBroker
 from orchestrator.sandbox.egress_broker import EgressBroker
 from orchestrator.sandbox.egress_policy import EgressRules, Injection
 from orchestrator.sandbox.egress_uplink import Uplink
@@ -112,6 +119,14 @@ class Access:
                     auditor=self._auditor,
                     clock=self._clock,
                     uplink=self._uplink,
+                )
+            case DatabaseAccess(databases=databases):
+                return DatabaseBroker(
+                    plugin_id=deployment.plugin_id,
+                    targets=database_targets(databases, policy),
+                    meter=self._meter(deployment, policy),
+                    auditor=self._auditor,
+                    clock=self._clock,
                 )
             case _:
                 return None

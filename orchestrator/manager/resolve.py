@@ -15,6 +15,7 @@ from orchestrator.engine.build import plan_image
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.manager.access import check_hosts
 from orchestrator.manager.credentials import credential_files
+from orchestrator.manager.databases import check_databases
 from orchestrator.manager.deployment import Deployment, Inputs, Place, weigh
 from orchestrator.manager.secrets import secret_files
 from orchestrator.manager.shares import real_shares
@@ -94,6 +95,7 @@ class Resolver:
             )
             deployment = weigh(inputs, policy, self._place)
             check_hosts(deployment.grant, policy)
+            check_databases(deployment.grant, policy, home=self._home)
         except OrchestratorError as error:
             return error
         return deployment

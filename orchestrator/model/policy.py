@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from orchestrator.model.base import Model, Name, Unexpected
+from orchestrator.model.databases import Database
 from orchestrator.model.limits import ResourceLimits
 from orchestrator.model.permissions import PermissionKind
 
@@ -108,6 +109,7 @@ class SecurityPolicy(Model):
     memory_overcommit: Annotated[float, Field(gt=0, le=100)] = 1.0
     """How often the host's memory may be promised: the sum of all memory limits over it."""
     shares: dict[Name, Share] = {}
+    databases: dict[Name, Database] = {}
     calls: CallPolicy = CallPolicy()
     lifecycle: LifecyclePolicy = LifecyclePolicy()
     container: ContainerPolicy = ContainerPolicy()

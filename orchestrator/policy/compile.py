@@ -93,7 +93,7 @@ def compile_spec(grant: Grant, policy: SecurityPolicy, site: Site, *, image: str
     spec = _baseline(grant, policy, site, image)
     for permission in grant.permissions:
         spec = _widen(spec, permission, grant, site)
-    digest = _digest(spec, grant)
+    digest = _digest(spec, grant, policy)
     plugin_id = grant.info.plugin_id
     sandbox_id = f"{plugin_id}-{digest[:12]}"
     sockets, secrets = f"{site.sockets_root}/{sandbox_id}", f"{site.secrets_root}/{sandbox_id}"
@@ -195,13 +195,13 @@ def _widen(spec: ContainerSpec, permission: Permission, grant: Grant, site: Site
             )
             spec = replace(spec, volume_mounts=(*spec.volume_mounts, data))
             return _with_shares(spec, shares, site, read_only=False)
-        case PluginCommunication():
-            return spec  # one more socket in the folder that is mounted anyway
+        case PluginCommunication() | DatabaseAccess():
+            return spec  # more sockets in the folder that is mounted anyway
         case ExternalApi():
             return replace(spec, environment=(*spec.environment, *_PROXY))
         case UserInterface():
             return spec  # pages come over the calls' own connections
-        case NetworkAccess() | DatabaseAccess() | SystemInfo():
+        case NetworkAccess() | SystemInfo():
             raise PermissionNotSupportedYet(spec.plugin_id, (permission.kind,))
 
 
@@ -230,6 +230,7 @@ def _unsupported(permission: Permission) -> tuple[str, ...]:
             | FileSystemWrite()
             | PluginCommunication()
             | ExternalApi()
+            | DatabaseAccess()
             | UserInterface()
         ):
             return ()
@@ -237,8 +238,18 @@ def _unsupported(permission: Permission) -> tuple[str, ...]:
             return (permission.kind,)
 
 
-def _digest(spec: ContainerSpec, grant: Grant) -> str:
-    """sha256 over all that a running plugin was made from, initialize included."""
+def _digest(spec: ContainerSpec, grant: Grant, policy: SecurityPolicy) -> str:
+    """sha256 over all that a running plugin was made from, initialize included.
+
+    Its databases too: one that moved is found by a plugin that is started anew.
+    """
+    databases = {
+        name: policy.databases[name].model_dump(mode="json")
+        for permission in grant.permissions
+        if isinstance(permission, DatabaseAccess)
+        for name in permission.databases
+        if name in policy.databases
+    }
     made_from = {
         "container": asdict(spec),
         "version": grant.info.version,
@@ -246,6 +257,7 @@ def _digest(spec: ContainerSpec, grant: Grant) -> str:
         "context": initialize_context(grant),
         "secrets": grant.secrets,
         "injected": [asdict(injected) for injected in grant.injected],
+        "databases": databases,
     }
     text = json.dumps(made_from, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

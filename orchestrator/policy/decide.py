@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from orchestrator.model.info import PluginInfo
 from orchestrator.model.manifest import PluginManifest
 from orchestrator.model.permissions import (
+    DatabaseAccess,
     ExternalApi,
     FileSystemRead,
     FileSystemWrite,
@@ -193,6 +194,25 @@ def _shares_named_in_policy(
                 )
 
 
+def _databases_named_in_policy(
+    info: PluginInfo, manifest: PluginManifest, policy: SecurityPolicy
+) -> Iterator[Refusal]:
+    for permission in manifest.spec.permissions:
+        if not isinstance(permission, DatabaseAccess):
+            continue
+        for name in permission.databases:
+            if name not in policy.databases:
+                known = ", ".join(sorted(policy.databases))
+                yield Refusal(
+                    rule="database_unknown",
+                    field="spec.permissions.database_access.databases",
+                    found=repr(name),
+                    expected=f"a database of policy.databases: {known}"
+                    if known
+                    else "no database, as policy.databases is empty",
+                )
+
+
 def _within_ceilings(
     info: PluginInfo, manifest: PluginManifest, policy: SecurityPolicy
 ) -> Iterator[Refusal]:
@@ -245,6 +265,7 @@ RULES: tuple[Rule, ...] = (
     _nothing_required_missing,
     _allowed_by_policy,
     _shares_named_in_policy,
+    _databases_named_in_policy,
     _known_secrets,
     _credentials_for_granted_hosts,
     _within_ceilings,

@@ -123,13 +123,21 @@ class RefusalLog:
     """Counts every refusal of one plugin and takes it down."""
 
     def __init__(
-        self, *, plugin_id: str, action: AuditAction, auditor: Auditor, now: Callable[[], float]
+        self,
+        *,
+        plugin_id: str,
+        action: AuditAction,
+        auditor: Auditor,
+        now: Callable[[], float],
+        repeated: frozenset[RefusalCode] = frozenset(),
     ) -> None:
+        """`repeated`: what else comes without end here."""
         self.counts: Counter[RefusalCode] = Counter()
         self._plugin_id = plugin_id
         self._action = action
         self._auditor = auditor
         self._now = now
+        self._repeated = _REPEATED | repeated
         self._told_at: dict[RefusalCode, float] = {}
         self._untold: dict[RefusalCode, tuple[Refused, int]] = {}
 
@@ -151,7 +159,7 @@ class RefusalLog:
 
     def _record(self, refused: Refused, times: int) -> None:
         now = self._now()
-        if refused.code in _REPEATED:
+        if refused.code in self._repeated:
             self._told_at[refused.code] = now
         evidence: dict[str, JsonValue] = {"code": refused.code, **refused.evidence}
         if times > 1:

@@ -25,6 +25,10 @@ SHARES = {
     "media": {"path": "/srv/media", "write": True},
     "work": {"path": "/srv/work", "write": True},
 }
+DATABASES = {
+    "logs": {"kind": "redis", "address": "cache:6379"},
+    "main": {"kind": "postgresql", "address": "/run/postgresql/.s.PGSQL.5432"},
+}
 
 
 class Make:
@@ -55,7 +59,7 @@ class Make:
         )
 
     def policy(self, **fields: Any) -> SecurityPolicy:
-        return SecurityPolicy.model_validate({"shares": SHARES, **fields})
+        return SecurityPolicy.model_validate({"shares": SHARES, "databases": DATABASES, **fields})
 
     def site(self, **fields: Any) -> Site:
         plain: dict[str, Any] = {

@@ -42,6 +42,7 @@ GOOD = [
     ("plugin", INFO + "config_schema: {type: object, properties: {a: {default: 1}}}"),
     ("orchestrator", "policy: {shares: {docs: {path: docs}}, permissions: [system_info]}"),
     ("orchestrator", "policy: {ceilings: {max_memory_mb: 512}}"),
+    ("orchestrator", 'policy: {databases: {main: {kind: redis, address: "cache:6379"}}}'),
 ]
 BAD = [
     ("manifest", MANIFEST.replace("v1", "v2")),

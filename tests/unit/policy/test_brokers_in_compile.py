@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from orchestrator.model.permissions import ExternalApi, PluginCommunication
+import pytest
+
+from orchestrator.model.permissions import DatabaseAccess, ExternalApi, PluginCommunication
 from orchestrator.policy.compile import Compiled, compile_spec
 
 
@@ -24,8 +26,11 @@ def test_external_api_adds_the_forwarders_address_and_nothing_else(make: Any) ->
     assert [m.target for m in granted.bind_mounts] == [m.target for m in plain.bind_mounts]
 
 
-def test_plugin_communication_adds_nothing_to_the_container(make: Any) -> None:
-    plain, granted = compiled(make).spec, compiled(make, PluginCommunication()).spec
+@pytest.mark.parametrize(
+    "permission", [PluginCommunication(), DatabaseAccess(databases=("main",))], ids=lambda p: p.kind
+)
+def test_a_socket_more_adds_nothing_to_the_container(make: Any, permission: Any) -> None:
+    plain, granted = compiled(make).spec, compiled(make, permission).spec
 
     assert [name for name, _ in granted.environment] == [name for name, _ in plain.environment]
     assert granted.network_mode == "none"

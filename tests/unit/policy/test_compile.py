@@ -9,7 +9,6 @@ from orchestrator.errors import Kind
 from orchestrator.model.container import BindMount, ContainerSpec, Tmpfs, VolumeMount
 from orchestrator.model.limits import ResourceLimits
 from orchestrator.model.permissions import (
-    DatabaseAccess,
     FileSystemRead,
     FileSystemWrite,
     NetworkAccess,
@@ -206,7 +205,6 @@ def test_granted_secrets_are_mounted_read_only_and_only_then(make: Any) -> None:
 
 UNSUPPORTED = [
     (NetworkAccess(), "network_access"),
-    (DatabaseAccess(), "database_access"),
     (SystemInfo(), "system_info"),
     (FileSystemRead(shares=("docs",), any_owner=True), "file_system_read.any_owner"),
 ]
@@ -226,9 +224,9 @@ def test_what_cannot_be_enforced_yet_is_refused_by_name(
 
 def test_all_that_cannot_be_enforced_yet_is_named_at_once(make: Any) -> None:
     with pytest.raises(PermissionNotSupportedYet) as caught:
-        compiled(make, SystemInfo(), FileSystemWrite(), DatabaseAccess())
+        compiled(make, SystemInfo(), FileSystemWrite(), NetworkAccess())
 
-    assert caught.value.permissions == ("system_info", "database_access")
+    assert caught.value.permissions == ("system_info", "network_access")
 
 
 def test_each_limit_becomes_a_number_of_the_container(make: Any) -> None:

@@ -35,7 +35,7 @@ EACH: dict[str, st.SearchStrategy[Any]] = {
         raw=st.booleans(),
         low_ports=st.booleans(),
     ),
-    "database_access": st.builds(DatabaseAccess, databases=subsets("main", "logs")),
+    "database_access": st.builds(DatabaseAccess, databases=subsets("main", "nowhere")),
     "system_info": st.just(SystemInfo()),
     "plugin_communication": st.builds(PluginCommunication, plugins=subsets("search", "mail")),
     "external_api": st.builds(ExternalApi, hosts=subsets("a.example:443", "*.b.example:443")),
@@ -71,11 +71,13 @@ def within(granted: Any, asked: Any) -> bool:
     return True
 
 
-def shares_exist(permission: Any) -> bool:
+def known_to_policy(permission: Any) -> bool:
     if isinstance(permission, FileSystemRead):
         return "nowhere" not in permission.shares
     if isinstance(permission, FileSystemWrite):
         return set(permission.shares) <= {"media"}
+    if isinstance(permission, DatabaseAccess):
+        return "nowhere" not in permission.databases
     return True
 
 
@@ -111,7 +113,7 @@ def test_nothing_is_granted_that_is_not_asked_granted_and_allowed(
     fits = all(
         any(within(permission, wish) for wish in asked)
         and permission.kind in allowed
-        and shares_exist(permission)
+        and known_to_policy(permission)
         for permission in granted
     )
 

@@ -6,7 +6,12 @@ from typing import Any
 import pytest
 
 from orchestrator.model.limits import ResourceLimits
-from orchestrator.model.permissions import FileSystemRead, FileSystemWrite, PermissionKind
+from orchestrator.model.permissions import (
+    DatabaseAccess,
+    FileSystemRead,
+    FileSystemWrite,
+    PermissionKind,
+)
 from orchestrator.policy.compile import compile_spec
 from orchestrator.policy.grant import Grant, Withheld
 
@@ -149,6 +154,24 @@ def test_what_the_policy_puts_into_the_container_changes_the_digest(
     before = revision.digest()
     revision.policy = policy
 
+    assert revision.digest() != before
+
+
+MAIN = {"kind": "postgresql", "address": "db:5432"}
+
+
+@pytest.mark.parametrize("change", [{"kind": "mysql"}, {"address": "other:5432"}], ids=str)
+def test_a_granted_database_that_moved_changes_the_digest_and_no_other_does(
+    revision: Revision, change: dict[str, str]
+) -> None:
+    revision.grant["permissions"] = (DatabaseAccess(databases=("main",)),)
+    revision.policy = {"databases": {"main": MAIN, "other": MAIN}}
+    before = revision.digest()
+    revision.policy = {"databases": {"main": MAIN, "other": MAIN | change}}
+    unfelt = revision.digest()
+    revision.policy = {"databases": {"main": MAIN | change, "other": MAIN}}
+
+    assert unfelt == before
     assert revision.digest() != before
 
 

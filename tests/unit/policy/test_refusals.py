@@ -6,6 +6,7 @@ import pytest
 
 from orchestrator.errors import Kind
 from orchestrator.model.permissions import (
+    DatabaseAccess,
     ExternalApi,
     FileSystemRead,
     FileSystemWrite,
@@ -191,6 +192,26 @@ ROWS: list[Row] = [
         ),
     ),
     (
+        {"permissions": (DatabaseAccess(databases=("main", "nowhere")),)},
+        (DatabaseAccess(databases=("main", "nowhere")),),
+        {},
+        {},
+        (
+            "spec.permissions.database_access.databases: found 'nowhere', "
+            "expected a database of policy.databases: logs, main [database_unknown]"
+        ),
+    ),
+    (
+        {"permissions": (DatabaseAccess(databases=("main",)),)},
+        (DatabaseAccess(databases=("main",)),),
+        {},
+        {"databases": {}},
+        (
+            "spec.permissions.database_access.databases: found 'main', "
+            "expected no database, as policy.databases is empty [database_unknown]"
+        ),
+    ),
+    (
         {"secrets": ("key",)},
         (),
         {"secrets": {"token": {"file": "t"}}},
@@ -264,7 +285,7 @@ def test_a_rule_says_where_it_says_no_with_what_it_found_and_expected(make: Any,
 def test_every_rule_has_a_row() -> None:
     named = {refusal.rpartition("[")[2].rstrip("]") for *_, refusal in ROWS}
 
-    assert len(RULES) == 9
+    assert len(RULES) == 10
     assert named == {
         "name_mismatch",
         "core_too_old",
@@ -275,6 +296,7 @@ def test_every_rule_has_a_row() -> None:
         "permission_forbidden",
         "share_unknown",
         "share_read_only",
+        "database_unknown",
         "secret_not_asked",
         "credential_without_host",
         "limit_above_policy",
