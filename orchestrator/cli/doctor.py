@@ -50,6 +50,7 @@ async def _examine(settings: DaemonSettings) -> list[Finding]:
         engine = await backends.probe.info()
         tag = base_tag()
         held = await backends.images.find(tag)
+        shares = await backends.shares.obstacle()
     folder = _existing(settings.home)
     return diagnose(
         MachineFacts(
@@ -57,6 +58,7 @@ async def _examine(settings: DaemonSettings) -> list[Finding]:
             home_free_bytes=shutil.disk_usage(folder).free,
             home_writable=os.access(folder, os.W_OK),
             disk_obstacle=obstacle() or "",
+            share_obstacle=shares,
             base_image=tag if held is not None else "",
         )
     )

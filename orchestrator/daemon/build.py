@@ -15,6 +15,7 @@ from orchestrator.engine.docker import DockerEngine
 from orchestrator.engine.docker_client import DockerClients
 from orchestrator.engine.docker_images import DockerImages
 from orchestrator.engine.docker_volumes import DockerVolumes
+from orchestrator.engine.share_mounts import ShareMounts
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.manager.access import Access
 from orchestrator.manager.auditing import Clerk
@@ -53,6 +54,7 @@ class Backends:
     probe: Probe
     images: ImageStore
     volumes: VolumeStore
+    shares: ShareMounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +114,8 @@ async def docker_backends(settings: DaemonSettings) -> AsyncIterator[Backends]:
     """The engine at the settings' address."""
     clients = DockerClients.connect(settings.engine)
     try:
-        engine = DockerEngine(clients)
+        shares = ShareMounts(settings.share_mounts, address=clients.address)
+        engine = DockerEngine(clients, shares)
         yield Backends(
             engine=engine,
             probe=engine,
@@ -120,6 +123,7 @@ async def docker_backends(settings: DaemonSettings) -> AsyncIterator[Backends]:
             volumes=DockerVolumes.detect(
                 clients, folder=settings.volumes_root, links=settings.volume_links
             ),
+            shares=shares,
         )
     finally:
         await clients.aclose()

@@ -87,6 +87,11 @@ class DaemonSettings:
         return Path("/run/orchestrator") / f"{self.instance}-{self.owner}"
 
     @property
+    def share_mounts(self) -> Path:
+        """Where writable shares are mounted for the moment of a start."""
+        return Path("/run/orchestrator") / f"{self.instance}-{self.owner}.shares"
+
+    @property
     def cache(self) -> Path:
         """Unpacked wheels and the like: may be deleted at any time."""
         return self.home / "cache"

@@ -20,11 +20,13 @@ from orchestrator.engine.docker_client import DockerClients
 from orchestrator.engine.docker_codec import (
     CPU_PERIOD_MICROSECONDS,
     cpu_quota,
+    decode_shares,
     decode_state,
     encode,
 )
 from orchestrator.engine.docker_host import open_files_limit
 from orchestrator.engine.docker_stream import follow_events, follow_logs
+from orchestrator.engine.share_mounts import ShareMounts
 from orchestrator.model.container import ContainerPhase, ContainerSpec, ContainerState
 
 _FIRST_LOOK_SECONDS = 0.01
@@ -35,8 +37,9 @@ _KILL_SECONDS = 30
 class DockerEngine:
     """Engine and Probe; the clients belong to the caller, who closes them."""
 
-    def __init__(self, clients: DockerClients) -> None:
+    def __init__(self, clients: DockerClients, shares: ShareMounts | None = None) -> None:
         self._clients = clients
+        self._shares = shares or ShareMounts(address=clients.address)
         self._info: EngineInfo | None = None
         self._max_open_files: int | None = None
 
@@ -45,21 +48,29 @@ class DockerEngine:
         if self._info is None:
             self._max_open_files = await asyncio.to_thread(open_files_limit, self._clients.address)
             self._info = await self.info()
-        body = encode(
-            spec,
-            labels=labels,
-            swappiness=self._info.cgroup_version == 1,
-            max_open_files=self._max_open_files,
-        )
+        swappiness = self._info.cgroup_version == 1
 
         def call(api: Any) -> str:
             _refuse_volumes(spec.image, api.inspect_image(spec.image))
             container_id: str = api.create_container_from_config(body, name)["Id"]
             return container_id
 
-        return await self._clients.run(call)
+        async with self._shares.mounted(spec.share_mounts) as places:  # Docker looks for them
+            body = encode(
+                spec,
+                labels=labels,
+                swappiness=swappiness,
+                max_open_files=self._max_open_files,
+                shares=places,
+            )
+            return await self._clients.run(call)
 
     async def start(self, container_id: str) -> None:
+        raw = await self._inspect(container_id)
+        async with self._shares.mounted(decode_shares(raw) if raw is not None else ()):
+            await self._start(container_id)
+
+    async def _start(self, container_id: str) -> None:
         def call(api: docker.APIClient) -> None:
             try:
                 api.start(container_id)
@@ -124,13 +135,8 @@ class DockerEngine:
         return sorted(own, key=lambda state: state.name)
 
     async def inspect(self, container_id: str) -> ContainerState | None:
-        def call(api: docker.APIClient) -> ContainerState | None:
-            try:
-                return decode_state(api.inspect_container(container_id))
-            except docker.errors.NotFound:
-                return None
-
-        return await self._clients.run(call)
+        raw = await self._inspect(container_id)
+        return decode_state(raw) if raw is not None else None
 
     def events(self, labels: Mapping[str, str], *, since: float) -> AsyncIterator[EngineEvent]:
         return follow_events(self._clients, labels, since=since)
@@ -159,6 +165,16 @@ class DockerEngine:
             memory_bytes=raw["MemTotal"],
             root_dir=raw["DockerRootDir"],
         )
+
+    async def _inspect(self, container_id: str) -> dict[str, Any] | None:
+        def call(api: docker.APIClient) -> dict[str, Any] | None:
+            try:
+                found: dict[str, Any] = api.inspect_container(container_id)
+            except docker.errors.NotFound:
+                return None
+            return found
+
+        return await self._clients.run(call)
 
     async def _signal(self, container_id: str, signal: str) -> bool:
         """Whether there was something running to send it to."""

@@ -10,13 +10,12 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator.engine.base import EngineEvent, EngineEventKind
+from orchestrator.engine.mount_codec import NO_SHARES, decode_mounts, encode_mounts, told_of_mounts
 from orchestrator.model.container import (
-    BindMount,
     ContainerPhase,
     ContainerSpec,
     ContainerState,
-    Tmpfs,
-    VolumeMount,
+    ShareMount,
 )
 
 LABEL_ENCODED = "orchestrator.encoded"
@@ -50,11 +49,13 @@ def encode(
     labels: Mapping[str, str],
     swappiness: bool,
     max_open_files: int | None = None,
+    shares: Mapping[str, str] = NO_SHARES,
 ) -> dict[str, Any]:
     """The body of `POST /containers/create`.
 
     `swappiness` says whether the engine can set it (cgroup v1 only); `max_open_files` is the
-    hard limit that an engine without CAP_SYS_RESOURCE cannot exceed.
+    hard limit that an engine without CAP_SYS_RESOURCE cannot exceed; `shares` says where the
+    engine finds writable shares instead of at their source (engine/share_mounts.py).
     """
     masked = _after(MASKED_PATHS, spec.masked_paths)
     readonly = _after(READONLY_PATHS, spec.readonly_paths)
@@ -63,8 +64,7 @@ def encode(
         "labels": sorted(labels),
         "masked_paths": len(spec.masked_paths),
         "readonly_paths": len(spec.readonly_paths),
-        "tmpfs": [mount.target for mount in spec.tmpfs],
-        "volume_bytes": [mount.size_bytes for mount in spec.volume_mounts],
+        **told_of_mounts(spec),
     }
     return {
         "Image": spec.image,
@@ -85,8 +85,7 @@ def encode(
             **_limits(spec, swappiness=swappiness, max_open_files=max_open_files),
             "MaskedPaths": masked,
             "ReadonlyPaths": readonly,
-            "Mounts": [*map(_bind, spec.bind_mounts), *map(_volume, spec.volume_mounts)],
-            "Tmpfs": {mount.target: _tmpfs_options(mount) for mount in spec.tmpfs},
+            **encode_mounts(spec, shares),
         },
     }
 
@@ -145,35 +144,6 @@ def cpu_quota(cpu_percent: int) -> int:
     return cpu_percent * _QUOTA_PER_PERCENT or -1
 
 
-def _bind(mount: BindMount) -> dict[str, Any]:
-    # The API has no nosuid, nodev, noexec for binds. The first two hold all the same, by
-    # no-new-privileges and the devices cgroup.
-    return {
-        "Type": "bind",
-        "Source": mount.source,
-        "Target": mount.target,
-        "ReadOnly": mount.read_only,
-        "BindOptions": {"NonRecursive": True, "Propagation": "rprivate"},
-    }
-
-
-def _volume(mount: VolumeMount) -> dict[str, Any]:
-    return {
-        "Type": "volume",
-        "Source": mount.volume,
-        "Target": mount.target,
-        "ReadOnly": False,
-        "VolumeOptions": {"NoCopy": True},
-    }
-
-
-def _tmpfs_options(mount: Tmpfs) -> str:
-    return (
-        f"rw,noexec,nosuid,nodev,size={mount.size_bytes}"
-        f",nr_inodes={mount.inodes},mode={mount.mode:o}"
-    )
-
-
 def decode_spec(inspect: Mapping[str, Any]) -> ContainerSpec:
     """The spec that a container of ours was made from, read back from what Docker holds."""
     config, host = inspect["Config"], inspect["HostConfig"]
@@ -190,12 +160,7 @@ def decode_spec(inspect: Mapping[str, Any]) -> ContainerSpec:
         open_files=next(limit["Soft"] for limit in host["Ulimits"] if limit["Name"] == "nofile"),
         log_bytes=int(host["LogConfig"]["Config"]["max-size"]),
         stop_grace_seconds=config["StopTimeout"],
-        bind_mounts=tuple(_decode_bind(item) for item in _mounts(host, "bind")),
-        volume_mounts=tuple(
-            VolumeMount(volume=item["Source"], target=item["Target"], size_bytes=size)
-            for item, size in zip(_mounts(host, "volume"), ours["volume_bytes"], strict=True)
-        ),
-        tmpfs=tuple(_decode_tmpfs(target, host["Tmpfs"][target]) for target in ours["tmpfs"]),
+        **decode_mounts(host, ours),
         capabilities=tuple(host.get("CapAdd") or ()),
         masked_paths=_last(host["MaskedPaths"], ours["masked_paths"]),
         readonly_paths=_last(host["ReadonlyPaths"], ours["readonly_paths"]),
@@ -224,27 +189,6 @@ def _pair(entry: str) -> tuple[str, str]:
     return name, value
 
 
-def _mounts(host: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
-    return [item for item in host.get("Mounts") or [] if item["Type"] == kind]
-
-
-def _decode_bind(item: Mapping[str, Any]) -> BindMount:
-    # Docker leaves a false ReadOnly out.
-    return BindMount(
-        source=item["Source"], target=item["Target"], read_only=item.get("ReadOnly", False)
-    )
-
-
-def _decode_tmpfs(target: str, options: str) -> Tmpfs:
-    values = dict(map(_pair, options.split(",")))
-    return Tmpfs(
-        target=target,
-        size_bytes=int(values["size"]),
-        inodes=int(values["nr_inodes"]),
-        mode=int(values["mode"], 8),
-    )
-
-
 _PHASES = {
     "created": ContainerPhase.CREATED,
     "running": ContainerPhase.RUNNING,
@@ -254,6 +198,14 @@ _PHASES = {
     "removing": ContainerPhase.GONE,
     "dead": ContainerPhase.GONE,
 }
+
+
+def decode_shares(inspect: Mapping[str, Any]) -> tuple[ShareMount, ...]:
+    """The shares of a container, if it is ours."""
+    told = (inspect["Config"].get("Labels") or {}).get(LABEL_ENCODED)
+    if told is None:
+        return ()
+    return decode_mounts(inspect["HostConfig"], json.loads(told))["share_mounts"]
 
 
 def decode_state(inspect: Mapping[str, Any]) -> ContainerState:

@@ -22,6 +22,14 @@ def open_files_limit(address: str) -> int | None:
     return None
 
 
+def sees_mount(address: str, place: Path) -> bool:
+    """Whether a mount of this process is one of the engine's, too: namespaces may part them."""
+    with contextlib.suppress(OSError):
+        table = Path("/proc", str(_peer(address)), "mountinfo").read_text(encoding="utf-8")
+        return any(line.split()[4] == str(place) for line in table.splitlines())
+    return False
+
+
 def _peer(address: str) -> int:
     """The process that listens on the socket: Docker, or systemd for it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:

@@ -33,6 +33,8 @@ class MachineFacts:
     home_writable: bool
     disk_obstacle: str
     """Why loop disks cannot be made; empty if they can."""
+    share_obstacle: str
+    """Why writable shares cannot be mounted without programs; empty if they can."""
     base_image: str
     """The base image's tag, if the engine holds it."""
 
@@ -42,7 +44,13 @@ MINIMUM_FREE_BYTES = 1 << 30
 
 def diagnose(facts: MachineFacts) -> list[Finding]:
     """Every check's finding."""
-    return [*_engine(facts.engine), *_holds(facts.engine), *_disk(facts), *_images(facts)]
+    return [
+        *_engine(facts.engine),
+        *_holds(facts.engine),
+        *_disk(facts),
+        *_shares(facts),
+        *_images(facts),
+    ]
 
 
 def _engine(engine: EngineInfo) -> Iterator[Finding]:
@@ -116,6 +124,18 @@ def _disk(facts: MachineFacts) -> Iterator[Finding]:
         if facts.home_writable
         else "cannot be written",
         advice="" if enough else "set ORCHESTRATOR_HOME to a folder with 1 GiB free",
+    )
+
+
+def _shares(facts: MachineFacts) -> Iterator[Finding]:
+    held = not facts.share_obstacle
+    yield Finding(
+        check="shares",
+        verdict=Verdict.OK if held else Verdict.WARNING,
+        found="nothing in them can be executed"
+        if held
+        else f"programs in writable shares can be executed, as {facts.share_obstacle}",
+        advice="" if held else "run the orchestrator as root beside the engine, or share read-only",
     )
 
 

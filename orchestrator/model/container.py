@@ -13,11 +13,16 @@ PLUGIN_UID = 65_532
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BindMount:
-    """A folder of the host, without what is mounted below it.
+    """A folder that the orchestrator filled itself, without what is mounted below it."""
 
-    Setuid files in it gain nothing (no-new-privileges) and device nodes open nothing (devices
-    cgroup); the engine's API offers no noexec for a bind.
-    """
+    source: str
+    target: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShareMount:
+    """An operator's folder, without what is mounted below it; noexec, nosuid, nodev, always."""
 
     source: str
     target: str
@@ -62,6 +67,7 @@ class ContainerSpec:
     """Size of one log file; two are kept."""
     stop_grace_seconds: int
     bind_mounts: tuple[BindMount, ...] = ()
+    share_mounts: tuple[ShareMount, ...] = ()
     volume_mounts: tuple[VolumeMount, ...] = ()
     tmpfs: tuple[Tmpfs, ...] = ()
     capabilities: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 from orchestrator.errors import Kind, OrchestratorError
-from orchestrator.model.container import BindMount, ContainerSpec, Tmpfs, VolumeMount
+from orchestrator.model.container import BindMount, ContainerSpec, ShareMount, Tmpfs, VolumeMount
 from orchestrator.model.permissions import (
     DatabaseAccess,
     ExternalApi,
@@ -209,16 +209,16 @@ def _with_shares(
     spec: ContainerSpec, shares: tuple[str, ...], site: Site, *, read_only: bool
 ) -> ContainerSpec:
     """The shares mounted; one that is granted both ways is writable, and mounted once."""
-    mounts = {mount.target: mount for mount in spec.bind_mounts}
+    mounts = {mount.target: mount for mount in spec.share_mounts}
     for name in shares:
         target = f"{SHARES_TARGET}/{name}"
         keep_writable = target in mounts and not mounts[target].read_only
-        mounts[target] = BindMount(
+        mounts[target] = ShareMount(
             source=site.shares[name],
             target=target,
             read_only=read_only and not keep_writable,
         )
-    return replace(spec, bind_mounts=tuple(mounts[target] for target in sorted(mounts)))
+    return replace(spec, share_mounts=tuple(mounts[target] for target in sorted(mounts)))
 
 
 def _unsupported(permission: Permission) -> tuple[str, ...]:

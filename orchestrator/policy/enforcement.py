@@ -25,15 +25,15 @@ PERMISSIONS: Mapping[PermissionKind, Enforcement] = MappingProxyType(
     {
         PermissionKind.FILE_SYSTEM_READ: Enforcement(
             does="mounts the operator's named folders under /mnt, read-only",
-            held_by="kernel: read-only bind mount without what is mounted below it; the path is "
-            "the policy's, its links are resolved before the start",
-            settings=("bind_mounts",),
+            held_by="kernel: read-only mount without what is mounted below it, where nothing can "
+            "be executed; the path is the policy's, its links are resolved before the start",
+            settings=("share_mounts",),
         ),
         PermissionKind.FILE_SYSTEM_WRITE: Enforcement(
             does="mounts a volume of the plugin's own at /data, and named folders writable where "
             "policy says so",
             held_by="kernel: mounts; nothing else is writable but /tmp",
-            settings=("bind_mounts", "volume_mounts"),
+            settings=("share_mounts", "volume_mounts"),
         ),
         PermissionKind.NETWORK_ACCESS: Enforcement(
             does="joins a network of the plugin's own",

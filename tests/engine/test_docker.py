@@ -10,7 +10,13 @@ from orchestrator.clock import SystemClock
 from orchestrator.engine.base import LABEL_INSTANCE, StartRefused
 from orchestrator.engine.docker_client import DockerClients
 from orchestrator.engine.docker_codec import decode_spec
-from orchestrator.model.container import BindMount, ContainerPhase, Tmpfs, VolumeMount
+from orchestrator.model.container import (
+    BindMount,
+    ContainerPhase,
+    ShareMount,
+    Tmpfs,
+    VolumeMount,
+)
 
 pytestmark = pytest.mark.docker
 
@@ -23,6 +29,10 @@ RICH: dict[str, Any] = {
     "bind_mounts": (
         BindMount(source="/usr/share", target="/mnt/b"),
         BindMount(source="/usr/lib", target="/mnt/a", read_only=False),
+    ),
+    "share_mounts": (
+        ShareMount(source="/usr/share", target="/mnt/d"),
+        ShareMount(source="/usr/include", target="/mnt/c", read_only=False),
     ),
     "tmpfs": (
         Tmpfs(target="/tmp", size_bytes=1 << 20, inodes=64),

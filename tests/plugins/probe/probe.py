@@ -114,6 +114,10 @@ class Probe(PluginInterface):
         return probe_files.run(path)
 
     @tool
+    def map_program(self, path: str) -> dict[str, Any]:
+        return probe_files.map_program(path)
+
+    @tool
     def plant(self, path: str) -> dict[str, Any]:
         return probe_files.plant(path)
 

@@ -1,5 +1,6 @@
 """What the probe tries with files."""
 
+import mmap
 import os
 import stat
 import subprocess
@@ -54,6 +55,19 @@ def run(path: str) -> dict[str, Any]:
     def act() -> str:
         done = subprocess.run([path], capture_output=True, text=True, timeout=10, check=True)
         return done.stdout.strip()
+
+    return attempt(act)
+
+
+def map_program(path: str) -> dict[str, Any]:
+    """As the loader does with a library; nothing is executed."""
+
+    def act() -> None:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            mmap.mmap(descriptor, 4_096, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC).close()
+        finally:
+            os.close(descriptor)
 
     return attempt(act)
 

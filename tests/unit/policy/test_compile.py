@@ -92,7 +92,7 @@ def compiled(make: Any, *permissions: Any, **changes: Any) -> Compiled:
 
 def mounts(spec: ContainerSpec) -> dict[str, tuple[str, bool]]:
     """Target → source and whether it can be written."""
-    binds = {m.target: (m.source, not m.read_only) for m in spec.bind_mounts}
+    binds = {m.target: (m.source, not m.read_only) for m in (*spec.bind_mounts, *spec.share_mounts)}
     volumes = {m.target: (m.volume, True) for m in spec.volume_mounts}
     return binds | volumes
 
@@ -126,6 +126,7 @@ def test_without_permissions_a_plugin_gets_the_hardened_baseline_and_nothing_els
                 read_only=True,
             ),
         ),
+        share_mounts=(),
         volume_mounts=(),
         tmpfs=(Tmpfs(target="/tmp", size_bytes=16 * MIB, inodes=4_096, mode=0o1777),),
         capabilities=(),
@@ -147,7 +148,7 @@ def test_without_permissions_a_plugin_gets_the_hardened_baseline_and_nothing_els
 
 def test_the_row_above_looks_at_every_field_of_a_spec() -> None:
     # A new field must be given its row above, with the value that is safest.
-    assert len(fields(ContainerSpec)) == 25
+    assert len(fields(ContainerSpec)) == 26
 
 
 def test_a_share_granted_for_reading_is_mounted_read_only(make: Any) -> None:
@@ -175,7 +176,7 @@ def test_a_share_granted_both_ways_is_writable_and_mounted_once(make: Any) -> No
     for order in (both, both[::-1]):
         targets = [
             (mount.target, mount.read_only)
-            for mount in compiled(make, *order).spec.bind_mounts
+            for mount in compiled(make, *order).spec.share_mounts
             if mount.target.startswith("/mnt/")
         ]
 

@@ -44,7 +44,7 @@ def compiled(make: Any, *permissions: Any, **changes: Any) -> Compiled:
 
 def mounts(spec: ContainerSpec) -> dict[str, tuple[str, bool]]:
     """Target → source and whether it can be written."""
-    binds = {m.target: (m.source, not m.read_only) for m in spec.bind_mounts}
+    binds = {m.target: (m.source, not m.read_only) for m in (*spec.bind_mounts, *spec.share_mounts)}
     volumes = {m.target: (m.volume, True) for m in spec.volume_mounts}
     return binds | volumes
 
@@ -78,16 +78,20 @@ def test_nothing_of_the_host_is_mounted_but_granted_shares_and_the_own_sockets(
         names = {f"/srv/{name}" for name in permission.shares}
         readable |= names
         writable |= names if permission.kind == "file_system_write" else set()
-    binds = found.spec.bind_mounts
+    binds = (*found.spec.bind_mounts, *found.spec.share_mounts)
 
     assert {m.source for m in binds} == readable | {f"/state/sockets/{found.sandbox_id}"}
     assert {m.source for m in binds if not m.read_only} == writable
 
 
+def _all(spec: ContainerSpec) -> tuple[Any, ...]:
+    return (*spec.bind_mounts, *spec.share_mounts, *spec.volume_mounts, *spec.tmpfs)
+
+
 @given(permissions=PERMISSIONS)
 def test_no_two_mounts_share_a_target(make: Any, permissions: tuple[Any, ...]) -> None:
     spec = compiled(make, *permissions).spec
-    targets = [m.target for m in (*spec.bind_mounts, *spec.volume_mounts, *spec.tmpfs)]
+    targets = [m.target for m in _all(spec)]
 
     assert sorted(targets) == sorted(set(targets))
 
