@@ -42,6 +42,22 @@ class Plugin(PluginInterface):
             return {"status": error.code, "body": error.read().decode()}
 
     @tool
+    def relay(self, name: str):
+        return self.context.host.call("e2e-callee", {"name": name}, tool="greet")
+
+    @tool
+    def tell(self, note: int):
+        return self.context.host.publish("notes.written", {"note": note})
+
+    @tool
+    def may_call(self):
+        return [plugin["plugin_id"] for plugin in self.context.host.plugins()]
+
+    @tool
+    def stray(self):
+        return self.context.host.call("e2e-stranger")
+
+    @tool
     def sockets(self):
         import os
         return sorted(os.listdir("/run/orchestrator"))
@@ -107,7 +123,7 @@ def plugins(shared_instance: Instance, shared_workshop: Workshop, upstream: int)
         CALLER_CODE,
         info={
             "permissions": wanted,
-            "tools": tools("ask", "fetch", "sockets"),
+            "tools": tools("ask", "fetch", "relay", "tell", "may_call", "stray", "sockets"),
             "dependencies": [CALLEE],
             "publishes": ["notes.written"],
         },
@@ -181,6 +197,28 @@ def test_a_declared_event_reaches_who_subscribed_with_a_source_the_host_set(
 
     assert status in {200, 201, 202}
     assert seen == [["notes.written", f"plugin/{CALLER}", {"note": 7}]]
+
+
+def test_the_sdk_calls_a_plugin_and_publishes(plugins: Instance) -> None:
+    greeting = plugins.call(CALLER, {"name": "sdk"}, tool="relay")
+    event_id = plugins.call(CALLER, {"note": 8}, tool="tell")
+    seen = eventually(
+        lambda: [it for it in plugins.call(CALLEE, tool="events") if it[2] == {"note": 8}]
+    )
+
+    assert greeting == "hello sdk"
+    assert isinstance(event_id, str)
+    assert event_id
+    assert seen == [["notes.written", f"plugin/{CALLER}", {"note": 8}]]
+    assert plugins.call(CALLER, tool="may_call") == [CALLEE]
+
+
+def test_a_refusal_reaches_the_plugins_own_caller_as_the_plugins_failure(
+    plugins: Instance,
+) -> None:
+    told = plugins.call(CALLER, tool="stray", expect=76)
+
+    assert "call_not_allowed" in told
 
 
 def test_an_event_that_was_not_declared_is_refused(plugins: Instance) -> None:

@@ -12,11 +12,15 @@ from socket import MSG_DONTWAIT, MSG_PEEK, socket
 class Call:
     """Read by PluginContext, the log formatter and the event loop."""
 
-    __slots__ = ("_deadline", "_gone", "caller", "connection", "request_id")
+    __slots__ = ("_deadline", "_gone", "caller", "connection", "passed_on", "request_id")
 
     def __init__(self, headers: Mapping[str, str], connection: socket | None = None) -> None:
         self.request_id = headers.get("x-request-id", "")
         self.caller = headers.get("x-caller", "")
+        self.passed_on = {
+            name: headers[name] for name in ("x-request-id", "traceparent") if name in headers
+        }
+        """Tells the host which call another one is made for; see HostClient."""
         self.connection = connection
         self._gone = False
         milliseconds = headers.get("x-deadline-ms", "")

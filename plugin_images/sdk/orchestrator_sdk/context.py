@@ -1,6 +1,7 @@
 """PluginContext: what the host granted this plugin, and the call that is being served."""
 
 import logging
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Any
 
 from orchestrator_sdk.call import CURRENT
 from orchestrator_sdk.errors import PluginError
+from orchestrator_sdk.host import HostClient
 
 SECRETS_DIR = "/run/secrets"
+SOCKETS_DIR = "/run/orchestrator"
 
 _SECRET_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
@@ -27,6 +30,7 @@ class PluginContext:
         limits: Mapping[str, int] | None = None,
         core_version: str = "",
         secrets_dir: str = SECRETS_DIR,
+        host: HostClient | None = None,
     ) -> None:
         self.plugin_id = plugin_id
         self.instance_id = instance_id
@@ -36,6 +40,8 @@ class PluginContext:
         """Granted permissions, each with its parameters."""
         self.limits: Mapping[str, int] = limits or {}
         self.core_version = core_version
+        self.host = host or HostClient(os.environ.get("ORCHESTRATOR_SOCKETS", SOCKETS_DIR))
+        """Other plugins and events, with `plugin_communication`."""
         self.logger = logging.getLogger(plugin_id)
         self._secrets_dir = secrets_dir
 

@@ -11,6 +11,7 @@ from typing import Any
 from orchestrator_sdk.call import CURRENT
 from orchestrator_sdk.context import SECRETS_DIR, PluginContext
 from orchestrator_sdk.errors import InputError, PluginError
+from orchestrator_sdk.host import HostClient
 from orchestrator_sdk.interface import PluginEvent, PluginInterface, PluginStatus
 from orchestrator_sdk.loop import LoopThread
 from orchestrator_sdk.messages import BYTES_TYPE, JSON_TYPE, Reply, Request, problem
@@ -28,10 +29,17 @@ _NEW, _RUNNING, _CLEANED = "is not initialized", "is running", "was cleaned up"
 class Dispatcher:
     """One plugin object and its state; every lane's thread calls `handle`."""
 
-    def __init__(self, plugin: PluginInterface, *, secrets_dir: str = SECRETS_DIR) -> None:
+    def __init__(
+        self,
+        plugin: PluginInterface,
+        *,
+        secrets_dir: str = SECRETS_DIR,
+        host: HostClient | None = None,
+    ) -> None:
         self._plugin = plugin
         self._tools = tools_of(plugin)
         self._secrets_dir = secrets_dir
+        self._host = host
         self._state = _NEW
         self._lifecycle = Lock()
         self._loop = LoopThread()
@@ -128,6 +136,7 @@ class Dispatcher:
             limits=_member(granted, "limits"),
             core_version=str(granted.get("core_version", "")),
             secrets_dir=self._secrets_dir,
+            host=self._host,
         )
 
     def _cleanup(self, request: Request) -> Reply:

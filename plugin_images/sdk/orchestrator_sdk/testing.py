@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from orchestrator_sdk.call import CURRENT, Call
 from orchestrator_sdk.dispatch import Dispatcher
+from orchestrator_sdk.host import HostClient
 from orchestrator_sdk.interface import PluginInterface, PluginStatus
 from orchestrator_sdk.messages import JSON_TYPE, PROBLEM_TYPE, Reply, Request, from_json, to_json
 
@@ -25,6 +26,8 @@ class Problem(Exception):
 class PluginTester:
     """Initializes on entry, cleans up on exit; `data_dir` is a temporary folder.
 
+    `host` stands in for the host: a HostClient of your own whose methods answer as the test needs.
+
     Every method raises Problem where the host would have got a problem document.
     """
 
@@ -38,8 +41,10 @@ class PluginTester:
         limits: Mapping[str, int] | None = None,
         secrets: Mapping[str, str] | None = None,
         core_version: str = "0.1.0",
+        host: HostClient | None = None,
     ) -> None:
         self._secrets = secrets or {}
+        self._host = host
         self._start = {
             "plugin_id": plugin_id,
             "instance_id": f"{plugin_id}-1",
@@ -60,7 +65,7 @@ class PluginTester:
         secrets_dir.mkdir()
         for name, value in self._secrets.items():
             (secrets_dir / name).write_text(value, encoding="utf-8")
-        self._dispatcher = Dispatcher(self.plugin, secrets_dir=str(secrets_dir))
+        self._dispatcher = Dispatcher(self.plugin, secrets_dir=str(secrets_dir), host=self._host)
         granted = {**self._granted, "data_dir": str(self.data_dir)}
         try:
             self._ask("POST", "/v1/initialize", to_json({**self._start, "context": granted}))

@@ -283,7 +283,7 @@ def test_the_readme_runs() -> None:
     blocks = (SDK / "README.md").read_text(encoding="utf-8").split("```python\n")[1:]
     program = "\n".join(block.partition("```")[0] for block in blocks)
 
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     exec(program, {"__name__": "readme"})  # noqa: S102 - our own text
 
 
