@@ -1,5 +1,6 @@
 """`orchestrator call`."""
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -70,17 +71,24 @@ def _input(text: str | None) -> tuple[bytes, str]:
 
 
 def _show(result: CallResult) -> None:
-    """JSON is set out for a reader's eyes on a terminal, and left as it came elsewhere."""
-    if result.content_type.startswith("application/json") and sys.stdout.isatty():
-        try:
-            text = json.dumps(json.loads(result.body), indent=2, ensure_ascii=False)
-        except ValueError:
-            text = result.body.decode("utf-8", "replace")
-        click.echo(printable(text))
+    """On a terminal text for a reader's eyes, whatever type it says to be; elsewhere as it came.
+
+    Bytes that are no text would drive the terminal.
+    """
+    if sys.stdout.isatty():
+        click.echo(printable(_readable(result)))
         return
     sys.stdout.buffer.write(result.body)
-    sys.stdout.buffer.write(b"\n" if sys.stdout.isatty() or _is_text(result) else b"")
+    sys.stdout.buffer.write(b"\n" if _is_text(result) else b"")
     sys.stdout.flush()
+
+
+def _readable(result: CallResult) -> str:
+    """JSON set out; what is no JSON, as text."""
+    if result.content_type.startswith("application/json"):
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.dumps(json.loads(result.body), indent=2, ensure_ascii=False)
+    return result.body.decode("utf-8", "replace")
 
 
 def _is_text(result: CallResult) -> bool:
@@ -92,22 +100,29 @@ def _fail(result: CallResult) -> int:
     """Ours carry `kind`; a plugin's own problem is the caller's fault or the plugin's."""
     try:
         problem = json.loads(result.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         problem = {}
     if not isinstance(problem, dict):
         problem = {}
     if str(problem.get("type", "")).startswith("urn:orchestrator:error:"):
-        error = DaemonProblem(problem, result.status)
-        kind, code = error.remote_kind, error.remote_code
+        ours = DaemonProblem(problem, result.status)
+        kind, code = ours.remote_kind, ours.remote_code
     else:
         kind = Kind.PLUGIN if result.status >= HTTP_SERVER_ERROR else Kind.INVALID
         code = str(problem.get("code") or f"plugin_status_{result.status}")
     detail = problem.get("detail") or problem.get("title") or f"status {result.status}"
-    lines = [
-        f"{click.style('error', fg='red', bold=True)} [{printable(code)}] {printable(str(detail))}"
-    ]
+    error = click.style("error", fg="red", bold=True)
+    lines = [f"{error} [{printable(code)}] {printable(_words(detail))}"]
     errors = problem.get("errors")
     if isinstance(errors, list):
-        lines += [f"  {printable(str(line))}" for line in errors]
+        lines += [f"  {printable(_words(line))}" for line in errors]
     click.echo("\n".join(lines), err=True)
     return BY_KIND[kind]
+
+
+def _words(value: object) -> str:
+    """A plugin may put anything where text is expected, however deep."""
+    try:
+        return str(value)
+    except RecursionError:
+        return "(too deep to show)"

@@ -126,4 +126,7 @@ def _set_up_log(settings: DaemonSettings) -> None:
 
 
 def _log_event(event: PluginEvent) -> None:
+    """Not what plugins publish: they could fill the log and so empty it of all else."""
+    if event.source.startswith("plugin/"):
+        return
     _LOG.info("%s %s %s", event.type, event.subject, json.dumps(dict(event.data)))

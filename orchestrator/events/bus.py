@@ -3,6 +3,7 @@
 In memory: what must outlive the daemon lives in the engine's labels and in the store.
 """
 
+import itertools
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -11,9 +12,11 @@ from typing import Final
 from pydantic import JsonValue
 
 from orchestrator.clock import Clock
+from orchestrator.events.kept import PluginsEvents
 from orchestrator.model.events import EventName, PluginEvent
 
 KEPT_EVENTS: Final = 10_000
+"""Of the orchestrator's own; `kept` says how many of plugins."""
 
 Listener = Callable[[PluginEvent], None]
 
@@ -24,7 +27,9 @@ class PluginEventBus:
     def __init__(self, *, clock: Clock, instance: str) -> None:
         self._clock = clock
         self._source = f"orchestrator/{instance}"
-        self._kept: deque[PluginEvent] = deque(maxlen=KEPT_EVENTS)
+        self._kept: deque[tuple[int, PluginEvent]] = deque(maxlen=KEPT_EVENTS)
+        self._of_plugins = PluginsEvents()
+        self._numbers = itertools.count()
         self._listeners: list[Listener] = []
 
     def listen(self, listener: Listener) -> Callable[[], None]:
@@ -55,12 +60,23 @@ class PluginEventBus:
             subject=subject,
             data=dict(data),
         )
-        self._kept.append(event)
+        number = next(self._numbers)
+        if source == self._source:
+            self._kept.append((number, event))
+        else:
+            self._of_plugins.add(number, event)
         for listener in list(self._listeners):
             listener(event)
         return event
 
     def latest(self, *, subject: str | None = None, count: int = 100) -> list[PluginEvent]:
-        """The latest events, oldest first, of one plugin or of all."""
-        fitting = [e for e in self._kept if subject is None or e.subject == subject]
-        return fitting[max(0, len(fitting) - count) :]
+        """The latest events, oldest first, of all or of one plugin.
+
+        A plugin's are what the orchestrator told of it and what it published itself; what others
+        say of it is no part of its history.
+        """
+        fitting = [row for row in self._kept if subject is None or row[1].subject == subject]
+        source = None if subject is None else f"plugin/{subject}"
+        fitting += self._of_plugins.latest(source, count)
+        fitting.sort(key=lambda row: row[0])
+        return [event for _, event in fitting[max(0, len(fitting) - count) :]]

@@ -100,7 +100,14 @@ def in_words(status: int, body: bytes) -> str:
     """A plugin's problem+json, shortened; its text is data, whatever it says."""
     try:
         problem = json.loads(body)
-        text = str(problem.get("detail") or problem.get("title") or problem)
-    except (ValueError, AttributeError):
-        text = body.decode("utf-8", "replace")
-    return f"status {status}: {text[:MAX_REASON_CHARACTERS]}"
+    except (ValueError, RecursionError):
+        problem = None
+    said = problem if isinstance(problem, dict) else {}
+    texts = (said.get("detail"), said.get("title"), body.decode("utf-8", "replace"))
+    text = next(each for each in texts if isinstance(each, str) and (each or each is texts[-1]))
+    return f"status {status}: {plain(text, MAX_REASON_CHARACTERS)}"
+
+
+def plain(text: str, most: int) -> str:
+    """Cut, and without the halves of characters that JSON can hold and no file can."""
+    return text[:most].encode("utf-8", "replace").decode()

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from orchestrator.manager.bring_up import in_words
+from orchestrator.manager.bring_up import in_words, plain
 from orchestrator.manager.fleet import Fleet, Report
 from orchestrator.model.policy import LifecyclePolicy
 from orchestrator.sandbox.call import CallFailure, Reply
@@ -61,19 +61,20 @@ def read_report(reply: Reply | CallFailure) -> Report:
         answer = json.loads(reply.body)
     except (ValueError, RecursionError):
         answer = None
-    if not isinstance(answer, dict) or answer.get("state") not in STATES:
+    state = answer.get("state") if isinstance(answer, dict) else None
+    if not isinstance(answer, dict) or not isinstance(state, str) or state not in STATES:
         return Report(state="error", detail="status: found no {state: ready, degraded or error}")
-    metrics = answer.get("metrics")
+    detail, metrics = answer.get("detail"), answer.get("metrics")
     return Report(
-        state=str(answer["state"]),
-        detail=str(answer.get("detail") or "")[:MAX_DETAIL],
+        state=state,
+        detail=plain(detail, MAX_DETAIL) if isinstance(detail, str) else "",
         metrics=_numbers(metrics) if isinstance(metrics, dict) else (),
     )
 
 
 def _numbers(metrics: dict[str, object]) -> tuple[tuple[str, float], ...]:
     numbers = [
-        (name[:100], float(value))
+        (plain(name, 100), float(value))
         for name, value in metrics.items()
         if isinstance(value, int | float)
         and not isinstance(value, bool)

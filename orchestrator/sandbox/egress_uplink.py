@@ -19,6 +19,7 @@ from orchestrator.sandbox.egress_addresses import Address
 from orchestrator.sandbox.egress_policy import EgressRules, Endpoint, where
 from orchestrator.sandbox.egress_request import EgressRequest
 from orchestrator.sandbox.http_server import PIECE_BYTES
+from orchestrator.sandbox.lookup import LookUps, look_up
 
 _MAX_ADDRESSES: Final = 8
 _DISCARD_PORT: Final = 9
@@ -44,8 +45,7 @@ class HostUplink:
     """The real one."""
 
     async def resolve(self, host: str, port: int) -> Sequence[str]:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return [str(sockaddr[0]) for *_, sockaddr in found]
+        return await look_up(host, port)
 
     async def connect(self, address: Address, port: int) -> socket.socket:
         sock = socket.socket(_family(address), socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -101,8 +101,7 @@ class Dialler:
         self._rules = rules
         self._resolve_seconds = resolve_seconds
         self._connect_seconds = connect_seconds
-        # The threads that look names up are shared by all plugins.
-        self._lookups = asyncio.Semaphore(lookups)
+        self._lookups = LookUps(lookups)
 
     async def dial(self, request: EgressRequest) -> Upstream:
         """Raises Refused."""
@@ -126,13 +125,14 @@ class Dialler:
         return addresses
 
     async def _resolve(self, endpoint: Endpoint) -> list[Address]:
-        async with (
-            self._bounded(
-                endpoint, self._resolve_seconds, RefusalCode.NAME_NOT_RESOLVED, "address"
-            ),
-            self._lookups,
+        async with self._bounded(
+            endpoint, self._resolve_seconds, RefusalCode.NAME_NOT_RESOLVED, "address"
         ):
-            texts = await self._uplink.resolve(endpoint.host, endpoint.port)
+            texts = await self._lookups.run(
+                lambda: asyncio.get_running_loop().create_task(
+                    self._uplink.resolve(endpoint.host, endpoint.port)
+                )
+            )
             addresses = [ip_address(text) for text in dict.fromkeys(texts)]
             if not addresses:
                 raise OSError("the name has no address")

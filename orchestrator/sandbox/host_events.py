@@ -15,6 +15,8 @@ RESERVED: Final = "orchestrator."
 """The orchestrator's own events: whoever hears one may trust that it was not a plugin."""
 _TYPE: Final = re.compile(r"[a-z][a-z0-9_-]*(?:\.[a-z0-9_-]+)*")
 _MAX_TYPE: Final = 200
+MAX_DEPTH: Final = 64
+"""Levels of an event's JSON: who writes it on, with less stack left, must be able to."""
 _ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _SUBJECT: Final = re.compile(r"[\x20-\x7e]{1,256}")
 _TRACE: Final = re.compile(r"[0-9a-f]{2}(?:-[0-9a-f]+){3}")
@@ -112,8 +114,24 @@ def _object(body: bytes) -> dict[str, JsonValue]:
     except (ValueError, RecursionError) as error:
         raise _invalid(f"found no JSON: {error}") from error
     if not isinstance(event, dict):
-        raise _invalid(f"found {_cut(event)}, expected a CloudEvent as JSON object")
+        raise _invalid(f"found {type(event).__name__}, expected a CloudEvent as JSON object")
+    if _deeper_than(event, MAX_DEPTH):
+        raise _invalid(f"found JSON of more than {MAX_DEPTH} levels, expected at most that many")
     return event
+
+
+def _deeper_than(value: JsonValue, most: int) -> bool:
+    level = [value]
+    for _ in range(most):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _text(event: Mapping[str, JsonValue], name: str, shape: re.Pattern[str]) -> str:

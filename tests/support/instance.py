@@ -24,6 +24,9 @@ ROOT = Path(__file__).parents[2]
 PLUGINS = ROOT / "tests" / "plugins"
 EXAMPLES = ROOT / "plugin_images"
 
+UP_SECONDS = 300.0
+"""Images are built meanwhile, on a machine that may have other things to do."""
+
 
 class Instance:
     """Made by the fixture `instance`, which takes everything down afterwards."""
@@ -37,6 +40,8 @@ class Instance:
         self.folder = folder
         self.variables: dict[str, str] = {}
         """What the user has set in the environment beside."""
+        self.wrapper: list[str] = []
+        """What the user starts the command with, as in `nice orchestrator …`."""
 
     # -- what a user writes ---------------------------------------------------------------------
 
@@ -67,7 +72,7 @@ class Instance:
     ) -> subprocess.CompletedProcess[str]:
         """`orchestrator ARGUMENTS`; fails unless it exits with `expect` (None: whatever)."""
         done = subprocess.run(
-            [sys.executable, "-m", "orchestrator", *arguments],
+            [*self.wrapper, sys.executable, "-m", "orchestrator", *arguments],
             input=stdin,
             capture_output=True,
             env=self.environment(),
@@ -94,7 +99,8 @@ class Instance:
 
     def up(self, *more: str, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
         """`orchestrator up --detach --wait`."""
-        return self.run("up", "--detach", "--wait", str(self.manifests), *more, expect=expect)
+        arguments = ("up", "--detach", "--wait", str(self.manifests), *more)
+        return self.run(*arguments, expect=expect, timeout=UP_SECONDS)
 
     def down(self, *, volumes: bool = True) -> None:
         self.run("down", *(["--volumes"] if volumes else []))

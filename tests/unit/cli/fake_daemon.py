@@ -68,8 +68,8 @@ class FakeDaemon:
         kind = "application/json" if status < 400 else "application/problem+json"
         self.answers[path] = (status, kind, json.dumps(value).encode())
 
-    def answer_bytes(self, path: str, body: bytes, content_type: str) -> None:
-        self.answers[path] = (200, content_type, body)
+    def answer_bytes(self, path: str, body: bytes, content_type: str, *, status: int = 200) -> None:
+        self.answers[path] = (status, content_type, body)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -1,6 +1,7 @@
 """A plugin's words reach the operator's terminal as words: nothing in them acts on it."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,32 @@ def test_call_shows_a_plugins_problem_and_no_more(
     assert shown.code == 76
     assert "ha" in shown.err
     assert _acts(shown) == []
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["text/plain", "text/html; charset=utf-8", "application/json", "application/octet-stream", ""],
+)
+def test_call_shows_an_answer_of_any_type_on_a_terminal_and_no_more(
+    shell: Shell, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, content_type: str
+) -> None:
+    daemon.answer_bytes("/v1/plugins/notes/execute", EVIL.encode() + b"\x9b\xff", content_type)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+
+    shown = shell("call", "notes")
+    assert shown.code == 0
+    assert "ha" in shown.out
+    assert _acts(shown) == []
+
+
+@pytest.mark.parametrize("levels", [300, 900, 980, 100_000])
+def test_call_shows_a_problem_of_any_depth(shell: Shell, daemon: FakeDaemon, levels: int) -> None:
+    deep = b'{"detail": ' + b"[" * levels + b"]" * levels + b"}"
+    daemon.answer_bytes("/v1/plugins/notes/execute", deep, "application/json", status=500)
+
+    shown = shell("call", "notes")
+    assert shown.code == 76
+    assert shown.err.startswith("error [")
 
 
 def test_up_shows_why_a_plugin_failed_and_no_more(

@@ -1,11 +1,14 @@
 """PluginEventBus: told at once, in order, to all who listen, and kept for a look back."""
 
+import json
+import tracemalloc
 from typing import Any
 
 import pytest
 
 from orchestrator.events import bus as bus_module
 from orchestrator.events.bus import PluginEventBus
+from orchestrator.events.kept import KEPT_BYTES
 from orchestrator.model.events import EventName, PluginEvent
 
 STARTED, DIED = EventName.PLUGIN_STARTED, EventName.PLUGIN_DIED
@@ -128,3 +131,49 @@ def test_a_bus_keeps_ten_thousand_events(bus: PluginEventBus) -> None:
         bus.publish(STARTED, "a")
 
     assert len(bus.latest(count=20_000)) == 10_000
+
+
+def test_what_one_plugin_publishes_pushes_out_nothing_of_others(
+    bus: PluginEventBus,
+) -> None:
+    bus.publish(STARTED, "a")
+    tell(bus, "b", 7)
+    for number in range(30_000):
+        tell(bus, "flooder", number)
+
+    latest = bus.latest(count=100_000)
+    assert [event.subject for event in latest[:2]] == ["a", "x"]
+    assert latest[1].data == {"number": 7}
+    assert latest[-1].data == {"number": 29_999}
+    assert len(latest) < 2_100
+
+
+def test_what_plugins_publish_is_kept_to_a_size(bus: PluginEventBus) -> None:
+    many: Any = [[] for _ in range(15_000)]
+    tracemalloc.start()
+    try:
+        for _ in range(100):
+            tell(bus, "flooder", json.loads(json.dumps(many)))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert kept < 2 * KEPT_BYTES
+    assert bus.latest(count=1)[0].data == {"number": many}
+
+
+def test_a_plugins_history_is_what_was_told_of_it_and_what_it_published(
+    bus: PluginEventBus,
+) -> None:
+    bus.publish(STARTED, "b")
+    tell(bus, "b", 1)
+    tell(bus, "a", 2, subject="b")
+    bus.publish(DIED, "b")
+
+    assert [event.type for event in bus.latest(subject="b")] == [STARTED, "notes.written", DIED]
+
+
+def tell(bus: PluginEventBus, plugin: str, number: Any, *, subject: str = "x") -> None:
+    bus.publish_for_plugin(
+        source=f"plugin/{plugin}", name="notes.written", subject=subject, data={"number": number}
+    )

@@ -82,6 +82,22 @@ async def test_there_is_nothing_else_to_ask(tmp_path: Path, line: str) -> None:
     assert (answer.status, answer.code) == (404, "unknown_endpoint")
 
 
+@pytest.mark.parametrize("levels", [64, 300, 900, 960, 980, 30_000])
+async def test_an_event_deeper_than_others_could_write_on_is_refused(
+    tmp_path: Path, levels: int
+) -> None:
+    deep = '{"specversion": "1.0", "type": "notes.written", "data": {"a": '
+    body = deep + "[" * levels + "]" * levels + "}}"
+    async with host_house(tmp_path) as house:
+        for text in (body, "[" * levels + "]" * levels):
+            answer = await ask(
+                house.path,
+                f"POST /v1/events HTTP/1.1\r\nHost: h\r\nContent-Length: {len(text)}\r\n\r\n{text}",
+            )
+
+            assert (answer.status, answer.code) == (422, "event_invalid")
+
+
 async def test_more_requests_than_the_rate_are_refused_and_told_once(tmp_path: Path) -> None:
     async with host_house(tmp_path, HostBounds(requests_per_second=1, burst=3)) as house:
         statuses = [(await ask(house.path, event())).status for _ in range(8)]
