@@ -35,6 +35,7 @@ from orchestrator.policy.baseline import (
     TMP_INODES_PER_MB,
 )
 from orchestrator.policy.grant import Grant, PermissionNotSupportedYet
+from orchestrator.policy.host_view import with_host_view
 
 _MEBIBYTE = 1 << 20
 _PROXY = tuple(
@@ -201,7 +202,9 @@ def _widen(spec: ContainerSpec, permission: Permission, grant: Grant, site: Site
             return replace(spec, environment=(*spec.environment, *_PROXY))
         case UserInterface():
             return spec  # pages come over the calls' own connections
-        case NetworkAccess() | SystemInfo():
+        case SystemInfo():
+            return with_host_view(spec)
+        case NetworkAccess():
             raise PermissionNotSupportedYet(spec.plugin_id, (permission.kind,))
 
 
@@ -232,6 +235,7 @@ def _unsupported(permission: Permission) -> tuple[str, ...]:
             | ExternalApi()
             | DatabaseAccess()
             | UserInterface()
+            | SystemInfo()
         ):
             return ()
         case _:

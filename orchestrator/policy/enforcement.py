@@ -47,8 +47,9 @@ PERMISSIONS: Mapping[PermissionKind, Enforcement] = MappingProxyType(
             held_by="database broker: a relay to the address that policy names, and to no other",
         ),
         PermissionKind.SYSTEM_INFO: Enforcement(
-            does="shows the host's /proc, /sys and os-release under /host, read-only",
-            held_by="kernel: read-only bind mounts",
+            does="shows files of the host's /proc, /sys and its os-release under /host, read-only",
+            held_by="kernel: read-only bind mounts of single files about the whole machine; no "
+            "process of the host is among them",
             settings=("bind_mounts", "masked_paths"),
         ),
         PermissionKind.PLUGIN_COMMUNICATION: Enforcement(

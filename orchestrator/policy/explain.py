@@ -41,7 +41,7 @@ def sentence(permission: Permission, grant: Grant) -> str:  # noqa: C901, PLR091
         case DatabaseAccess(databases=databases):
             return f"may talk to the databases {_names(databases)}"
         case SystemInfo():
-            return "may see the host's processes, load and hardware (read-only)"
+            return "may see the host's load, memory, processors and counters (read-only)"
         case PluginCommunication(plugins=plugins):
             more = f" and {_names(plugins)}" if plugins else ""
             return f"may publish events and call its dependencies{more}"

@@ -242,7 +242,7 @@ RULES: tuple[RatingRule, ...] = (
     RatingRule(
         name="system_info",
         points=2,
-        reason="sees the host's processes, load and hardware",
+        reason="sees the host's load, memory, processors, disk and network counters",
         applies=lambda case: case.has(SystemInfo),
     ),
     RatingRule(

@@ -127,7 +127,7 @@ def limited(
     probe_folder: Callable[[str], Path],
     shares: Path,
 ) -> Iterator[Callable[[str], Probe]]:
-    """Probes by name: `busy`, `hungry`, `keeper`, `slow`, `stuck` and `neighbour`."""
+    """Probes by name: `busy`, `hungry`, `keeper`, `slow`, `stuck`, `watcher` and `neighbour`."""
     instance = Instance(tmp_path_factory.mktemp("limited"), new_name())
     instance.policy(
         calls={"max_queue": QUEUE, "max_response_mb": RESPONSE_MB},
@@ -159,6 +159,8 @@ def limited(
     write("slow", build=probe_folder("slow"), limits={"max_cpu_percent": SLOW_PERCENT})
     stuck = {"max_cpu_percent": 100, "max_execution_time_sec": 1, "max_concurrent_requests": 2}
     write("stuck", build=probe_folder("stuck"), limits=stuck)
+    watcher = {"max_cpu_percent": 100}
+    write("watcher", build=probe_folder("watcher"), limits=watcher, permissions=["system_info"])
     write("neighbour", build=probe_folder("neighbour"), limits={"max_cpu_percent": 100})
     with _up(instance):
         yield functools.cache(functools.partial(Probe, instance))

@@ -142,7 +142,6 @@ def test_what_policy_forbids_is_refused_by_name(
     "permission",
     [
         {"network_access": {}},
-        "system_info",
     ],
     ids=str,
 )

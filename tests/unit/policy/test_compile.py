@@ -12,7 +12,6 @@ from orchestrator.model.permissions import (
     FileSystemRead,
     FileSystemWrite,
     NetworkAccess,
-    SystemInfo,
 )
 from orchestrator.policy.compile import (
     Compiled,
@@ -206,7 +205,6 @@ def test_granted_secrets_are_mounted_read_only_and_only_then(make: Any) -> None:
 
 UNSUPPORTED = [
     (NetworkAccess(), "network_access"),
-    (SystemInfo(), "system_info"),
     (FileSystemRead(shares=("docs",), any_owner=True), "file_system_read.any_owner"),
 ]
 
@@ -225,9 +223,14 @@ def test_what_cannot_be_enforced_yet_is_refused_by_name(
 
 def test_all_that_cannot_be_enforced_yet_is_named_at_once(make: Any) -> None:
     with pytest.raises(PermissionNotSupportedYet) as caught:
-        compiled(make, SystemInfo(), FileSystemWrite(), NetworkAccess())
+        compiled(
+            make,
+            NetworkAccess(),
+            FileSystemWrite(),
+            FileSystemRead(any_owner=True),
+        )
 
-    assert caught.value.permissions == ("system_info", "network_access")
+    assert caught.value.permissions == ("network_access", "file_system_read.any_owner")
 
 
 def test_each_limit_becomes_a_number_of_the_container(make: Any) -> None:

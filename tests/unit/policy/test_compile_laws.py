@@ -7,21 +7,22 @@ from hypothesis import strategies as st
 
 from orchestrator.model.container import ContainerSpec
 from orchestrator.model.limits import ResourceLimits
-from orchestrator.model.permissions import FileSystemRead, FileSystemWrite
+from orchestrator.model.permissions import FileSystemRead, FileSystemWrite, SystemInfo
 from orchestrator.policy.compile import Compiled, compile_spec
 from orchestrator.policy.grant import Grant
 
 MIB = 1024 * 1024
-HIDDEN = {"/proc/kcore", "/proc/cmdline", "/proc/meminfo", "/sys/firmware", "/sys/class", "/sys/fs"}
+HIDDEN = {"/proc/kcore", "/proc/cmdline", "/proc/modules", "/sys/firmware", "/sys/class", "/sys/fs"}
 """Some of the masked paths; test_compile.py has them all."""
 
 SHARES = st.lists(st.sampled_from(["docs", "media", "work"]), unique=True).map(tuple)
 READ = st.builds(FileSystemRead, shares=SHARES)
 WRITE = st.builds(FileSystemWrite, shares=SHARES)
-# Only what can be held so far; the other six have rows of their own below.
-PERMISSIONS = st.one_of(
-    st.just(()), READ.map(lambda one: (one,)), WRITE.map(lambda one: (one,)), st.tuples(READ, WRITE)
-)
+INFO = st.just(SystemInfo())
+# Those that widen the container's files; the others have rows of their own in test_compile.py.
+PERMISSIONS = st.lists(
+    st.one_of(READ, WRITE, INFO), unique_by=lambda permission: permission.kind
+).map(tuple)
 
 
 def grant(make: Any, *permissions: Any, **changes: Any) -> Grant:
@@ -75,11 +76,16 @@ def test_nothing_of_the_host_is_mounted_but_granted_shares_and_the_own_sockets(
     found = compiled(make, *permissions)
     readable, writable = set(), set()
     for permission in permissions:
+        if permission.kind == "system_info":
+            continue
         names = {f"/srv/{name}" for name in permission.shares}
         readable |= names
         writable |= names if permission.kind == "file_system_write" else set()
-    binds = (*found.spec.bind_mounts, *found.spec.share_mounts)
+    everything = (*found.spec.bind_mounts, *found.spec.share_mounts)
+    binds = [m for m in everything if not m.target.startswith("/host/")]
+    shown = len(everything) - len(binds)
 
+    assert bool(shown) == any(permission.kind == "system_info" for permission in permissions)
     assert {m.source for m in binds} == readable | {f"/state/sockets/{found.sandbox_id}"}
     assert {m.source for m in binds if not m.read_only} == writable
 
@@ -98,7 +104,13 @@ def test_no_two_mounts_share_a_target(make: Any, permissions: tuple[Any, ...]) -
 
 @given(read=READ, write=WRITE)
 def test_one_more_permission_takes_nothing_away(make: Any, read: Any, write: Any) -> None:
-    for one, two in (((read,), (read, write)), ((write,), (write, read))):
+    info = SystemInfo()
+    for one, two in (
+        ((read,), (read, write)),
+        ((write,), (write, read)),
+        ((write,), (write, info)),
+        ((info,), (info, read)),
+    ):
         few, many = mounts(compiled(make, *one).spec), mounts(compiled(make, *two).spec)
         for target in few.keys() - {"/run/orchestrator"}:
             source, can_write = few[target]
@@ -109,4 +121,7 @@ def test_one_more_permission_takes_nothing_away(make: Any, read: Any, write: Any
 
 @given(read=READ, write=WRITE)
 def test_the_order_of_permissions_does_not_matter(make: Any, read: Any, write: Any) -> None:
-    assert compiled(make, read, write) == compiled(make, write, read)
+    straight = compiled(make, read, write, SystemInfo())
+
+    assert straight == compiled(make, SystemInfo(), write, read)
+    assert straight == compiled(make, write, SystemInfo(), read)

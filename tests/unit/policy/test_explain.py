@@ -33,7 +33,10 @@ ROWS = [
         "may open network connections to 192.0.2.7 on ports 80, 443",
     ),
     (DatabaseAccess(databases=("main",)), "may talk to the databases main"),
-    (SystemInfo(), "may see the host's processes, load and hardware (read-only)"),
+    (
+        SystemInfo(),
+        "may see the host's load, memory, processors and counters (read-only)",
+    ),
     (PluginCommunication(), "may publish events and call its dependencies"),
     (
         PluginCommunication(plugins=("mail",)),

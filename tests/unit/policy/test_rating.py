@@ -183,7 +183,7 @@ def test_a_reason_is_told_with_its_points(make: Any) -> None:
     rating = rated(make, SystemInfo(), runtime=Runtime.RUNSC)
 
     assert [str(reason) for reason in rating.reasons] == [
-        "-2  sees the host's processes, load and hardware [system_info]",
+        "-2  sees the host's load, memory, processors, disk and network counters [system_info]",
         "+1  runs on gVisor, which stands between it and the host's kernel [gvisor]",
     ]
 
