@@ -1,6 +1,8 @@
 """psycopg and redis-py in containers without any network, at a real PostgreSQL and a real Redis."""
 
 import json
+import os
+import signal
 from typing import Any
 
 import pytest
@@ -162,6 +164,18 @@ def test_what_a_stopped_plugin_held_at_the_database_is_gone(
     plugins.up()
 
     assert before == [1]
+
+
+def test_a_plugin_finds_its_databases_again_behind_a_daemon_that_is_started_anew(
+    plugins: Instance,
+) -> None:
+    before = plugins.inspect("ledger")["Id"]
+    os.kill(plugins.daemon_pid(), signal.SIGKILL)
+    plugins.up()
+    answer = plugins.call("ledger", {"text": "after the kill"}, tool="note")
+
+    assert "after the kill" in answer["notes"]
+    assert plugins.inspect("ledger")["Id"] == before
 
 
 def test_endless_bytes_end_at_the_quota(plugins: Instance) -> None:
