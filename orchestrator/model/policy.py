@@ -98,6 +98,32 @@ class UiPolicy(Model):
     """On loopback; 0 takes any free one. Listened on only while a plugin has pages."""
 
 
+class CodePolicy(Model):
+    """The ceiling over code that is handed in, and how many sandboxes wait for it."""
+
+    pool_size: Annotated[int, Field(ge=0, le=64)] = 2
+    """Sandboxes that are started and wait, once code was run; 0 starts one for each run."""
+    awake: Annotated[int, Field(ge=0, le=64)] = 1
+    """How many of them are not paused: waking one up costs a run about 20 ms."""
+    parallel_starts: Annotated[int, Field(ge=1, le=32)] = 1
+    replace_minutes: Annotated[float, Field(gt=0, le=100_000)] = 30.0
+    """A waiting sandbox older than this is replaced."""
+    keep_warm_minutes: Annotated[float, Field(gt=0, le=100_000)] = 30.0
+    """So long after the last run sandboxes wait; before the first there are none."""
+    max_memory_mb: Annotated[int, Field(ge=8, le=1_048_576)] = 256
+    max_cpu_percent: Annotated[int, Field(ge=1, le=100_000)] = 100
+    max_disk_mb: Annotated[int, Field(ge=4, le=1_048_576)] = 50
+    max_network_mb: Annotated[int, Field(ge=0, le=1_048_576)] = 10
+    """Of all runs together, within `policy.egress.window_seconds`."""
+    timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 30
+    max_concurrent: Annotated[int, Field(ge=1, le=256)] = 4
+    max_queue: Annotated[int, Field(ge=0, le=100_000)] = 16
+    """Runs that may wait for a place; more are refused."""
+    max_output_kb: Annotated[int, Field(ge=1, le=4_096)] = 1_024
+    """Of standard output and of standard error; the rest is cut off."""
+    max_result_kb: Annotated[int, Field(ge=1, le=4_096)] = 1_024
+
+
 class SecurityPolicy(Model):
     """Without a file these defaults hold: no share, no capability, modest ceilings."""
 
@@ -117,6 +143,7 @@ class SecurityPolicy(Model):
     ui: UiPolicy = UiPolicy()
     host: HostPolicy = HostPolicy()
     egress: EgressPolicy = EgressPolicy()
+    code: CodePolicy = CodePolicy()
 
 
 class InstanceConfig(Model):

@@ -1,15 +1,24 @@
 """What the whole-way tests share: the C plugin compiled once, and their images taken away."""
 
+import asyncio
 import contextlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import uvloop
 from docker.errors import APIError
 
 from tests.support.instance import PLUGINS, Instance, engine
 from tests.support.workshop import PREFIX, Workshop
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The daemon's own."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")
