@@ -25,6 +25,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "ps": ("orchestrator.cli.ps", "List the plugins and how they do."),
         "status": ("orchestrator.cli.status", "Show everything of a plugin, or the daemon itself."),
         "call": ("orchestrator.cli.call", "Call a plugin, or one of its tools."),
+        "run-code": ("orchestrator.cli.run_code", "Run code in a throw-away sandbox."),
         "logs": ("orchestrator.cli.logs", "Show what a plugin logged."),
         "explain": ("orchestrator.cli.explain", "Say what a plugin may do and what holds it."),
         "audit": ("orchestrator.cli.audit", "Show, verify or export the audit log."),

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from orchestrator.clock import Clock
+from orchestrator.daemon.code import CodeParts, code_sandbox
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.engine.base import Engine, ImageStore, Probe, VolumeStore
 from orchestrator.engine.base_image import base_tag
@@ -15,6 +16,7 @@ from orchestrator.engine.docker import DockerEngine
 from orchestrator.engine.docker_client import DockerClients
 from orchestrator.engine.docker_images import DockerImages
 from orchestrator.engine.docker_volumes import DockerVolumes
+from orchestrator.engine.pausing import DockerPausing, Pausing
 from orchestrator.engine.share_mounts import ShareMounts
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.manager.access import Access
@@ -33,6 +35,7 @@ from orchestrator.manager.steps import Steps
 from orchestrator.policy.seccomp import seccomp_profile
 from orchestrator.sandbox.call import CallFailure, FailureCode
 from orchestrator.sandbox.callers import CallLedger
+from orchestrator.sandbox.code import CodeSandbox
 from orchestrator.sandbox.deadlines import DeadlineWheel
 from orchestrator.sandbox.egress_uplink import HostUplink
 from orchestrator.sandbox.sandbox import PluginSandbox
@@ -55,6 +58,8 @@ class Backends:
     images: ImageStore
     volumes: VolumeStore
     shares: ShareMounts
+    pausing: Pausing | None = None
+    """Not every engine can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +72,7 @@ class Daemon:
     bus: PluginEventBus
     audit: AuditLog
     ui: UiListener
+    code: CodeSandbox
 
 
 class ManagerRouter:
@@ -120,6 +126,7 @@ async def docker_backends(settings: DaemonSettings) -> AsyncIterator[Backends]:
             engine=engine,
             probe=engine,
             images=DockerImages(clients),
+            pausing=DockerPausing(clients),
             volumes=DockerVolumes.detect(
                 clients, folder=settings.volumes_root, links=settings.volume_links
             ),
@@ -148,14 +155,9 @@ async def build(
         stack.callback(_close_sandboxes, fleet)
         bus.listen(Delivery(fleet).hear)
         ledger = CallLedger(clock.monotonic)
-        access = Access(
-            auditor=audit,
-            clock=clock,
-            neighbours=FleetNeighbours(
-                fleet=fleet, ledger=ledger, bus=bus, problem=failure_problem
-            ),
-            uplink=HostUplink(),
-        )
+        neighbours = FleetNeighbours(fleet=fleet, ledger=ledger, bus=bus, problem=failure_problem)
+        uplink, base_lock = HostUplink(), asyncio.Lock()
+        access = Access(auditor=audit, clock=clock, neighbours=neighbours, uplink=uplink)
         stack.callback(access.close_all)
         manager = _manager(
             settings,
@@ -167,8 +169,27 @@ async def build(
             wheel=wheel,
             access=access,
             ledger=ledger,
+            base_lock=base_lock,
         )
         manager.restore()
+        code = code_sandbox(
+            settings,
+            manager,
+            CodeParts(
+                engine=backends.engine,
+                images=backends.images,
+                volumes=backends.volumes,
+                pausing=backends.pausing,
+                base_lock=base_lock,
+                place=place_of(settings),
+                wheel=wheel,
+                ledger=ledger,
+                auditor=audit,
+                clock=clock,
+                neighbours=neighbours,
+                uplink=uplink,
+            ),
+        )
         ui = _ui(manager)
         api = Api(
             facts=Facts(
@@ -184,11 +205,20 @@ async def build(
             probe=backends.probe,
             bus=bus,
             audit=audit,
+            code=code,
             ui=ui,
             now=clock.now,
             shut_down=shut_down,
         )
-        yield Daemon(manager=manager, prober=Prober(fleet), api=api, bus=bus, audit=audit, ui=ui)
+        yield Daemon(
+            manager=manager,
+            prober=Prober(fleet),
+            api=api,
+            bus=bus,
+            audit=audit,
+            ui=ui,
+            code=code,
+        )
 
 
 def _ui(manager: PluginManager) -> UiListener:
@@ -216,10 +246,11 @@ def _manager(
     wheel: DeadlineWheel,
     access: Access,
     ledger: CallLedger,
+    base_lock: asyncio.Lock,
 ) -> PluginManager:
     place = place_of(settings)
     labels = place.labels
-    builder = ImageBuilder(images=backends.images, cache=settings.cache)
+    builder = ImageBuilder(images=backends.images, cache=settings.cache, base_lock=base_lock)
     observer = Observer(labels=labels, engine=backends.engine, fleet=fleet, bus=bus)
 
     def new_sandbox(deployment: Deployment) -> PluginSandbox:

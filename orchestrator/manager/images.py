@@ -27,12 +27,15 @@ def in_words(line: str) -> str | None:
 
 
 class ImageBuilder:
-    """Builds at most `policy.parallel` images at a time, and the base image once."""
+    """Builds at most `policy.parallel` images at a time, and the base image once.
 
-    def __init__(self, *, images: ImageStore, cache: Path) -> None:
+    `base_lock` is shared with whoever else makes the base image.
+    """
+
+    def __init__(self, *, images: ImageStore, cache: Path, base_lock: asyncio.Lock) -> None:
         self._images = images
         self._cache = cache
-        self._base = asyncio.Lock()
+        self._base = base_lock
         self._places: tuple[int, asyncio.Semaphore] = (0, asyncio.Semaphore(0))
 
     async def ensure(

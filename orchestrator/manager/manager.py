@@ -22,7 +22,7 @@ from orchestrator.manager.sweep import sweep
 from orchestrator.model.events import EventName
 from orchestrator.model.load import load_instance_config, load_manifests
 from orchestrator.model.policy import SecurityPolicy
-from orchestrator.policy.admission import admit
+from orchestrator.policy.admission import admit, promised_to_code
 from orchestrator.store.base import Record, RecordStore
 
 INSTANCE: Final = "instance"
@@ -154,7 +154,10 @@ class PluginManager:
         """Raises NotAdmitted. What runs already comes first: it is not stopped for what is new."""
         host = await self._probe.info()
         problem = admit(
-            promised(wanted, first=self.fleet.deployments),
+            [
+                promised_to_code(policy),
+                *promised(wanted, first=self.fleet.deployments),
+            ],
             host.memory_bytes,
             policy.memory_overcommit,
         )

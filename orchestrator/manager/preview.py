@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import JsonValue
 
-from orchestrator.engine.base import LABEL_DIGEST, LABEL_PLUGIN
+from orchestrator.engine.base import LABEL_DIGEST, LABEL_PLUGIN, LABEL_ROLE
 from orchestrator.manager.deployment import Deployment
 from orchestrator.model.container import ContainerState
 
@@ -43,6 +43,8 @@ def preview(
     """The change of every plugin that is wanted, was wanted or is there, by name."""
     there: dict[str, list[ContainerState]] = {}
     for container in containers:
+        if container.label(LABEL_ROLE):
+            continue  # no plugin's
         there.setdefault(container.label(LABEL_PLUGIN), []).append(container)
     names = sorted(old.keys() | new.keys() | there.keys())
     return [_change(name, old.get(name), new.get(name), there.get(name, [])) for name in names]

@@ -7,6 +7,7 @@ disks are made in full size or not at all.
 from collections.abc import Iterable, Sequence
 
 from orchestrator.errors import Kind, OrchestratorError
+from orchestrator.model.policy import SecurityPolicy
 
 _MEBIBYTE = 1 << 20
 
@@ -35,6 +36,15 @@ class NotAdmitted(OrchestratorError):
             f"most {_mib(capacity)}, the host's {_mib(host_memory_bytes)} times {overcommit:g} "
             "(policy's overcommit factor)"
         )
+
+
+def promised_to_code(policy: SecurityPolicy) -> tuple[str, int]:
+    """What the sandboxes that wait for handed-in code may use, whether or not any waits now.
+
+    Runs beyond them are not counted: they are short, bounded in number, and killed first.
+    """
+    each_mb = min(policy.code.max_memory_mb, policy.ceilings.max_memory_mb)
+    return "policy.code.pool_size", policy.code.pool_size * each_mb * _MEBIBYTE
 
 
 def capacity_bytes(host_memory_bytes: int, overcommit: float) -> int:

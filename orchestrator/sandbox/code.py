@@ -7,7 +7,7 @@ pool; everything else starts one. Whatever the code does costs its own container
 import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -83,6 +83,10 @@ class CodeSandbox:
                 group.create_task(self._watch())
                 await self._sweep()
                 self._group = group
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    self._group = None  # a group that is being cancelled takes no more tasks
         finally:
             await self.close()
 
@@ -284,15 +288,12 @@ class CodeSandbox:
             except OrchestratorError:
                 await asyncio.sleep(RETRY_SECONDS)
 
-    def _spawn(self, work: Awaitable[None]) -> None:
-        async def to_the_end() -> None:
-            await work
-
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
         if self._group is None:
             # `close` removes every sandbox itself, and nothing else is worth starting now.
-            getattr(work, "close", _nobody)()
-            return
-        self._group.create_task(to_the_end())
+            work.close()
+        else:
+            self._group.create_task(work)
 
     async def _sweep(self) -> None:
         site = self._ground.site(())

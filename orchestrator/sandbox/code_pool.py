@@ -8,7 +8,7 @@ back.
 import asyncio
 import contextlib
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,7 +46,7 @@ class WarmPool:
         policy: Callable[[], CodePolicy],
         clock: Clock,
         discard: Callable[[CodeBox], None],
-        spawn: Callable[[Awaitable[None]], None],
+        spawn: Callable[[Coroutine[object, object, None]], None],
     ) -> None:
         self._maker = maker
         self._plan = plan

@@ -21,7 +21,9 @@ from orchestrator.manager.preview import described
 from orchestrator.manager.statuses import status, statuses
 from orchestrator.model.base import Model
 from orchestrator.policy.explain import explain
+from orchestrator.sandbox.code import CodeSandbox
 from orchestrator.server.audit_routes import AuditApi
+from orchestrator.server.code_route import code_route
 from orchestrator.server.problems import PROBLEM_TYPE, error_problem
 from orchestrator.server.ui_server import UiListener, ui_route
 from orchestrator.store.audit_log import AuditLog
@@ -72,6 +74,7 @@ class Api:
         probe: Probe,
         bus: PluginEventBus,
         audit: AuditLog,
+        code: CodeSandbox,
         ui: UiListener,
         now: Callable[[], float],
         shut_down: Callable[[], None],
@@ -82,6 +85,7 @@ class Api:
         self._probe = probe
         self._bus = bus
         self._audit = audit
+        self._code = code
         self._ui = ui
         self._now = now
         self._shut_down = shut_down
@@ -97,6 +101,7 @@ class Api:
                 Route("/v1/events", self.events, methods=["GET"]),
                 Route("/v1/shutdown", self.shutdown, methods=["POST"]),
                 *AuditApi(self._audit).routes(),
+                code_route(self._code),
                 ui_route(self._ui),
             ],
             exception_handlers={OrchestratorError: _problem},
@@ -189,6 +194,7 @@ class Api:
         wish = await _body(request, ShutdownRequest)
         swept = (0, 0)
         if wish.down:
+            await self._code.close()
             swept = await self._manager.down(with_volumes=wish.volumes)
         self._shut_down()
         return JSONResponse({"containers": swept[0], "volumes": swept[1]})

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.engine.base import LABEL_DIGEST, LABEL_PLUGIN
+from orchestrator.engine.base import LABEL_DIGEST, LABEL_PLUGIN, LABEL_ROLE
 from orchestrator.manager.preview import Change, ChangeKind, FieldChange, container_json, preview
 from orchestrator.model.permissions import FileSystemRead
 
@@ -34,6 +34,13 @@ def test_a_plugin_that_is_not_there_is_created(old: Any) -> None:
 
     assert change(None, old) == expected
     assert change(old, old) == expected
+
+
+def test_a_container_that_is_no_plugins_is_passed_over(make: Any, old: Any) -> None:
+    container = make.container(old)
+    role = replace(container, labels=(*container.labels, (LABEL_ROLE, "code")))
+
+    assert preview({}, {}, [role]) == []
 
 
 def test_a_plugin_whose_revision_is_there_does_not_change(make: Any, old: Any) -> None:

@@ -180,3 +180,21 @@ async def test_a_start_that_fails_is_told_and_not_tried_without_a_pause(house: C
 
     assert starts == 4  # the first run's, two of the pool, and one that failed
     assert house.sandbox.pools()["python"].trouble == "no more"
+
+
+async def test_an_end_in_the_midst_of_refilling_leaves_nothing(house: CodeHouse) -> None:
+    house.policy = CodePolicy(pool_size=4, parallel_starts=4)
+    house.dials = False
+    house.sandbox._pool("python").take("")
+    await house.until(lambda: house.sandbox.pools()["python"].starting)
+    await house.shut()
+
+    assert (house.containers(), list(house.folder.iterdir())) == ([], [])
+
+
+async def test_a_run_that_ends_while_the_daemon_does_is_still_answered(house: CodeHouse) -> None:
+    run = asyncio.ensure_future(house.run("hang"))  # noqa: TID251 - of this test alone
+    await house.until(lambda: house.used)
+    await house.shut()
+
+    assert (await run).reason is CodeEnd.SANDBOX_LOST
