@@ -15,10 +15,9 @@ import click
 from orchestrator.cli.context import instance_option, json_option, settings_of
 from orchestrator.cli.exits import BY_KIND, OK
 from orchestrator.cli.render import table
-from orchestrator.daemon.build import docker_backends
+from orchestrator.daemon.build import docker_backends, place_of
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.engine.base_image import base_tag
-from orchestrator.engine.loop_disks import obstacle
 from orchestrator.errors import Kind
 from orchestrator.manager.doctor import Finding, MachineFacts, Verdict, diagnose
 
@@ -50,6 +49,7 @@ async def _examine(settings: DaemonSettings) -> list[Finding]:
         engine = await backends.probe.info()
         tag = base_tag()
         held = await backends.images.find(tag)
+        disk = await backends.disks.best(place_of(settings).labels)
         shares = await backends.shares.obstacle()
     folder = _existing(settings.home)
     return diagnose(
@@ -57,7 +57,7 @@ async def _examine(settings: DaemonSettings) -> list[Finding]:
             engine=engine,
             home_free_bytes=shutil.disk_usage(folder).free,
             home_writable=os.access(folder, os.W_OK),
-            disk_obstacle=obstacle() or "",
+            disk=disk,
             share_obstacle=shares,
             base_image=tag if held is not None else "",
         )

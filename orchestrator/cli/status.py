@@ -75,7 +75,7 @@ def _show_plugin(status: Mapping[str, Any]) -> None:
         ("tools", ", ".join(status["tools"]) or "-"),
     ]
     if status["disk_enforced_by"]:
-        rows.append(("disk", f"held by {status['disk_enforced_by']}"))
+        rows.append(("disk", f"enforced by: {status['disk_enforced_by']}"))
     if status["dependencies"]:
         rows.append(("needs", ", ".join(status["dependencies"])))
     if status["last_failure"]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from orchestrator.clock import Clock
 from orchestrator.daemon.code import CodeParts, code_sandbox
 from orchestrator.daemon.settings import DaemonSettings
-from orchestrator.engine.base import Engine, ImageStore, Probe, VolumeStore
+from orchestrator.engine.base import DiskProbe, Engine, ImageStore, Probe, VolumeStore
 from orchestrator.engine.base_image import base_tag
 from orchestrator.engine.docker import DockerEngine
 from orchestrator.engine.docker_client import DockerClients
@@ -57,6 +57,7 @@ class Backends:
     probe: Probe
     images: ImageStore
     volumes: VolumeStore
+    disks: DiskProbe
     shares: ShareMounts
     pausing: Pausing | None = None
     """Not every engine can."""
@@ -122,14 +123,19 @@ async def docker_backends(settings: DaemonSettings) -> AsyncIterator[Backends]:
     try:
         shares = ShareMounts(settings.share_mounts, address=clients.address)
         engine = DockerEngine(clients, shares)
+        volumes = DockerVolumes.detect(
+            clients,
+            folder=settings.volumes_root,
+            links=settings.volume_links,
+            image=base_tag(),
+        )
         yield Backends(
             engine=engine,
             probe=engine,
             images=DockerImages(clients),
             pausing=DockerPausing(clients),
-            volumes=DockerVolumes.detect(
-                clients, folder=settings.volumes_root, links=settings.volume_links
-            ),
+            volumes=volumes,
+            disks=volumes,
             shares=shares,
         )
     finally:

@@ -210,6 +210,35 @@ class VolumeState:
     """What holds the size: `loop ext4`, `tmpfs (not persistent)`, …"""
 
 
+class DiskWay(StrEnum):
+    """What holds a volume to its size; the best first."""
+
+    LOOP = "loop ext4"
+    QUOTA = "engine quota (bytes; not the number of files, nor programs)"
+    TMPFS = "tmpfs (not persistent)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskFinding:
+    """How new volumes are held on this machine."""
+
+    way: DiskWay
+    tried: bool
+    """Whether a small volume was overfilled to see it."""
+    passed_over: Mapping[DiskWay, str]
+    """The better ways, each with the reason why it was not taken."""
+
+
+class DiskProbe(Protocol):
+    """What `doctor` asks beside a VolumeStore."""
+
+    async def best(self, labels: Mapping[str, str]) -> DiskFinding:
+        """The best way that proves to hold; `labels` mark what is made to try it.
+
+        Raises EngineFailure when none does.
+        """
+
+
 class VolumeStore(Protocol):
     """Volumes of an exact size that survive restarts and updates."""
 

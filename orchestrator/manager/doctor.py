@@ -3,11 +3,13 @@
 Each finding is a state that a person can act on, not a log line.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
 
-from orchestrator.engine.base import EngineInfo
+from orchestrator.engine.base import DiskFinding, DiskWay, EngineInfo
 
 
 class Verdict(StrEnum):
@@ -31,14 +33,20 @@ class MachineFacts:
     engine: EngineInfo
     home_free_bytes: int
     home_writable: bool
-    disk_obstacle: str
-    """Why loop disks cannot be made; empty if they can."""
+    disk: DiskFinding
     share_obstacle: str
     """Why writable shares cannot be mounted without programs; empty if they can."""
     base_image: str
     """The base image's tag, if the engine holds it."""
 
 
+_DISK_ADVICE: Final[Mapping[DiskWay, tuple[str, ...]]] = MappingProxyType(
+    {
+        DiskWay.LOOP: (),
+        DiskWay.QUOTA: ("/data persists, but the number of its files is not bounded",),
+        DiskWay.TMPFS: ("/data is exact, but empty after each stop",),
+    }
+)
 MINIMUM_FREE_BYTES = 1 << 30
 
 
@@ -110,11 +118,15 @@ def _holds(engine: EngineInfo) -> Iterator[Finding]:
 def _disk(facts: MachineFacts) -> Iterator[Finding]:
     yield Finding(
         check="disk limit",
-        verdict=Verdict.OK if not facts.disk_obstacle else Verdict.WARNING,
-        found="enforced by loop-mounted ext4"
-        if not facts.disk_obstacle
-        else f"enforced by tmpfs, as {facts.disk_obstacle}",
-        advice="" if not facts.disk_obstacle else "/data is exact, but empty after each stop",
+        verdict=Verdict.OK if facts.disk.way is DiskWay.LOOP else Verdict.WARNING,
+        found=f"enforced by: {facts.disk.way}, "
+        + ("seen by overfilling one" if facts.disk.tried else "not yet tried: no base image"),
+        advice="; ".join(
+            [
+                *(f"{way.split(' (')[0]}: {why}" for way, why in facts.disk.passed_over.items()),
+                *_DISK_ADVICE[facts.disk.way],
+            ]
+        ),
     )
     enough = facts.home_writable and facts.home_free_bytes >= MINIMUM_FREE_BYTES
     yield Finding(
