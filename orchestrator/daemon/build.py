@@ -120,8 +120,8 @@ def resolver_of(settings: DaemonSettings, images: ImageStore) -> Resolver:
 async def docker_backends(settings: DaemonSettings) -> AsyncIterator[Backends]:
     """The engine at the settings' address."""
     clients = DockerClients.connect(settings.engine)
+    shares = ShareMounts(settings.share_mounts, address=clients.address)
     try:
-        shares = ShareMounts(settings.share_mounts, address=clients.address)
         engine = DockerEngine(clients, shares)
         volumes = DockerVolumes.detect(
             clients,
@@ -139,6 +139,7 @@ async def docker_backends(settings: DaemonSettings) -> AsyncIterator[Backends]:
             shares=shares,
         )
     finally:
+        shares.close()
         await clients.aclose()
 
 

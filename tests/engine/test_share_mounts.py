@@ -136,6 +136,14 @@ async def test_a_start_that_fails_leaves_no_mount(mounts: ShareMounts, share: Sh
     assert options(places[share.source]) == set()
 
 
+async def test_no_empty_folder_stays_behind(mounts: ShareMounts, share: ShareMount) -> None:
+    async with mounts.mounted([share]) as places:
+        root = Path(places[share.source]).parent
+    mounts.close()
+
+    assert not is_there(root)
+
+
 @pytest.mark.parametrize("address", ["tcp://engine:2375", "unix:///nowhere"])
 async def test_where_the_engine_cannot_see_it_no_mount_is_promised(
     tmp_path: Path, share: ShareMount, address: str
