@@ -12,6 +12,8 @@ from orchestrator.engine.docker_client import DockerClients
 from orchestrator.errors import OrchestratorError
 from tests.support.instance import Instance, new_name
 
+pytest.register_assert_rewrite("tests.support.arena")  # its assertions speak for themselves too
+
 # In CI a run must mean the same for the same commit; elsewhere each run tries something new.
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("here", deadline=None)

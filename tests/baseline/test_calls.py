@@ -10,8 +10,10 @@ from contextlib import contextmanager
 import pytest
 
 from orchestrator.client.client import CallResult
-from tests.baseline.conftest import MIB, QUEUE, RESPONSE_MB, Probe
+from tests.baseline.conftest import QUEUE, RESPONSE_MB
+from tests.support.arena import MIB
 from tests.support.instance import eventually
+from tests.support.probe import Probe
 
 pytestmark = pytest.mark.docker
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.baseline.conftest import Probe
 from tests.support.instance import eventually
+from tests.support.probe import Probe
 
 pytestmark = pytest.mark.docker
 
@@ -40,12 +40,6 @@ def test_no_new_privileges_and_the_filter_are_on(bare: Probe, process: str) -> N
     found = bare("identity")[process]
 
     assert (found["NoNewPrivs"], found["Seccomp"]) == ("1", "2")
-
-
-def test_a_setuid_root_program_in_its_image_makes_it_nobody_else(bare: Probe) -> None:
-    found = bare("execute", path="/usr/bin/become-root")
-
-    assert found == {"error": "", "result": "65532 65532 -1"}
 
 
 def test_its_hostname_is_the_plugins_id(bare: Probe) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from orchestrator.engine.docker_codec import decode_spec
-from tests.baseline.conftest import LOG_MB, MIB, PIDS, Probe
+from tests.support.arena import LOG_MB, MIB, PIDS
+from tests.support.probe import Probe
 
 pytestmark = pytest.mark.docker
 

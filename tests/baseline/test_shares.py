@@ -1,13 +1,13 @@
 """Shares and the plugin's own volume: exactly what was granted, and no way out of it."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.baseline.conftest import DISK_MB, MIB, OUTSIDE, Probe
+from tests.support.arena import DISK_MB, MIB, OUTSIDE
 from tests.support.instance import engine, eventually
+from tests.support.probe import Probe
 
 pytestmark = pytest.mark.docker
 
@@ -57,18 +57,6 @@ def test_a_link_to_shadow_meets_the_images_own(limited: Limited, share: str) -> 
 
     assert found["error"] in {"ENOENT", "EACCES"}
     assert found["result"] is None
-
-
-@pytest.mark.parametrize("share", ["library", "desk"])
-def test_a_setuid_root_program_in_a_share_makes_it_nobody_else(
-    limited: Limited, shares: Path, probe_folder: Callable[[str], Path], share: str
-) -> None:
-    program = shares / share / "become-root"
-    shutil.copy2(probe_folder(f"donor-{share}") / "become-root", program)
-    program.chmod(0o4755)
-    found = limited("keeper")("execute", path=f"/mnt/{share}/become-root")
-
-    assert (found["error"], found["result"]) == ("EACCES", None)
 
 
 def test_it_sees_the_shares_it_was_granted_and_no_other(limited: Limited) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import probe_attacks
 import probe_files
 import probe_kernel
 import probe_load
@@ -140,6 +141,40 @@ class Probe(PluginInterface):
     @tool
     def inodes(self, path: str, count: int) -> dict[str, Any]:
         return probe_load.inodes(path, count)
+
+    @tool
+    def link(self, source: str, target: str, *, hard: bool) -> dict[str, Any]:
+        return probe_attacks.link(source, target, hard=hard)
+
+    @tool
+    def rename(self, source: str, target: str) -> dict[str, Any]:
+        return probe_attacks.rename(source, target)
+
+    @tool
+    def read_link(self, path: str) -> dict[str, Any]:
+        return probe_attacks.read_link(path)
+
+    # -- others ---------------------------------------------------------------------------------
+
+    @tool
+    def signal(self, pid: int, number: int) -> dict[str, Any]:
+        return probe_attacks.send_signal(pid, number)
+
+    @tool
+    def hide(self, name: str) -> dict[str, Any]:
+        return probe_attacks.hide(name)
+
+    @tool
+    def hog(self, processes: int, seconds: float) -> dict[str, Any]:
+        return probe_attacks.hog(processes, seconds)
+
+    @tool
+    def urgency(self) -> dict[str, str]:
+        return probe_attacks.urgency()
+
+    @tool
+    def flood_sockets(self, kind: str, pairs: int) -> dict[str, Any]:
+        return probe_attacks.flood_sockets(kind, pairs)
 
     # -- loads ----------------------------------------------------------------------------------
 
