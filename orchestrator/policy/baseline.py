@@ -39,6 +39,8 @@ MASKED_PATHS = (
     "/proc/version",
     "/proc/vmstat",
     "/proc/zoneinfo",
+    # Message queues are counted by user, and all plugins have one.
+    "/dev/mqueue",
     # /sys/block, bus, class and dev are links into /sys/devices, where the disks themselves are:
     # among them the loop disks, with the host's paths to the data of every other plugin.
     "/sys/block",

@@ -36,6 +36,7 @@ from orchestrator.policy.baseline import (
 )
 from orchestrator.policy.grant import Grant, PermissionNotSupportedYet
 from orchestrator.policy.host_view import with_host_view
+from orchestrator.policy.seccomp import with_network_sockets
 
 _MEBIBYTE = 1 << 20
 _PROXY = tuple(
@@ -43,6 +44,8 @@ _PROXY = tuple(
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 )
 """Where the SDK's launcher listens inside the container, and forwards to egress.sock."""
+_NETWORKED = (ExternalApi, NetworkAccess)
+"""Those whose programs speak TCP: to a network, or to the forwarder on their own loopback."""
 _PYTHON_ENTRY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -94,6 +97,8 @@ def compile_spec(grant: Grant, policy: SecurityPolicy, site: Site, *, image: str
     spec = _baseline(grant, policy, site, image)
     for permission in grant.permissions:
         spec = _widen(spec, permission, grant, site)
+    if any(isinstance(permission, _NETWORKED) for permission in grant.permissions):
+        spec = replace(spec, seccomp_profile=with_network_sockets(spec.seccomp_profile))
     digest = _digest(spec, grant, policy)
     plugin_id = grant.info.plugin_id
     sandbox_id = f"{plugin_id}-{digest[:12]}"

@@ -9,6 +9,10 @@ import importlib.resources
 import json
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any, Final
+
+_NETWORK: Final = "only_with_network"
+"""Marks the rules of the file that are left out of the baseline."""
 
 REFUSED: Mapping[str, str] = MappingProxyType(
     {
@@ -73,6 +77,17 @@ REFUSED: Mapping[str, str] = MappingProxyType(
         "lookup_dcookie": "tells paths of the host",
         "modify_ldt": "old segments, a source of kernel bugs; only emulators use it",
         "remap_file_pages": "replaced by mmap",
+        **dict.fromkeys(
+            (
+                "mq_open",
+                "mq_unlink",
+                "mq_timedsend",
+                "mq_timedreceive",
+                "mq_notify",
+                "mq_getsetattr",
+            ),
+            "queues are counted by user, and all plugins have one",
+        ),
         "vhangup": "hangs up a terminal",
         **dict.fromkeys(
             ("nfsservctl", "uselib", "ustat", "sysfs", "_sysctl", "vserver"), "gone or obsolete"
@@ -81,18 +96,44 @@ REFUSED: Mapping[str, str] = MappingProxyType(
 )
 """System calls that no plugin gets, each with the reason; whatever is not allowed is refused too.
 
-Beside them the filter looks at arguments: `socket` makes AF_UNIX, AF_INET, AF_INET6 and
-NETLINK_ROUTE sockets only; `clone` makes no namespaces; `clone3` is answered ENOSYS, as its
-arguments cannot be seen; `ioctl` does everything but TIOCSTI and TIOCLINUX; `personality` only
-asks. Calls in the dialect of another architecture (32 bits, x32) kill the process.
+Beside them the filter looks at arguments: `socket` makes AF_UNIX and NETLINK_ROUTE sockets only,
+and AF_INET and AF_INET6 where a permission leads to some network; `clone` makes no namespaces;
+`clone3` is answered ENOSYS, as its arguments cannot be seen; `ioctl` does everything but TIOCSTI
+and TIOCLINUX; `personality` only asks. Calls in the dialect of another architecture (32 bits, x32)
+kill the process.
 """
 
 
 @functools.cache
 def seccomp_profile() -> str:
     """The profile as canonical JSON text, without comments: rewording one restarts no plugin."""
+    profile = _source()
+    profile["syscalls"] = [rule for rule in profile["syscalls"] if not rule.pop(_NETWORK, False)]
+    return _canonical(profile)
+
+
+@functools.cache
+def with_network_sockets(profile: str) -> str:
+    """`profile` with AF_INET and AF_INET6; the empty one, which filters nothing, as it is.
+
+    Not for everybody, although without a network they lead nowhere: what lies unread in them is
+    memory of the host, which the first version of cgroups counts for nobody.
+    """
+    if not profile:
+        return profile
+    wider = json.loads(profile)
+    added = [rule for rule in _source()["syscalls"] if rule.pop(_NETWORK, False)]
+    wider["syscalls"] = [*wider.get("syscalls", []), *added]
+    return _canonical(wider)
+
+
+def _source() -> dict[str, Any]:
     source = importlib.resources.files("orchestrator.policy").joinpath("seccomp.json")
-    profile = json.loads(source.read_text(encoding="utf-8"))
+    profile: dict[str, Any] = json.loads(source.read_text(encoding="utf-8"))
     for rule in profile["syscalls"]:
         rule.pop("comment", None)
+    return profile
+
+
+def _canonical(profile: dict[str, Any]) -> str:
     return json.dumps(profile, sort_keys=True, separators=(",", ":"))

@@ -27,7 +27,6 @@ def test_it_may_write_nowhere_but_in_memory_and_to_its_socket(bare: Probe) -> No
     assert plain == {
         "/tmp",
         "/dev/shm",
-        "/dev/mqueue",
         "/run/orchestrator/plugin.sock",
         *(f"/dev/{name}" for name in devices),
     }
@@ -58,7 +57,7 @@ def test_it_has_the_harmless_devices_and_can_make_no_other(bare: Probe) -> None:
     assert made["error"] == "EPERM"
 
 
-@pytest.mark.parametrize("path", ["/tmp", "/dev/shm", "/dev/mqueue"])
+@pytest.mark.parametrize("path", ["/tmp", "/dev/shm"])
 def test_where_it_may_write_no_program_device_or_setuid_bit_counts(bare: Probe, path: str) -> None:
     found = bare("file_system", path=path)["result"]["options"]
 

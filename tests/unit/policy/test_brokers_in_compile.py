@@ -1,5 +1,6 @@
 """Permissions that a broker holds: the container stays as it is, but for how to find the broker."""
 
+import json
 from typing import Any
 
 import pytest
@@ -24,6 +25,28 @@ def test_external_api_adds_the_forwarders_address_and_nothing_else(make: Any) ->
     )
     assert granted.network_mode == "none"
     assert [m.target for m in granted.bind_mounts] == [m.target for m in plain.bind_mounts]
+
+
+@pytest.mark.parametrize(
+    ("permissions", "networked"),
+    [
+        ((), False),
+        ((PluginCommunication(),), False),
+        ((ExternalApi(),), True),
+        ((ExternalApi(), PluginCommunication()), True),
+    ],
+)
+def test_sockets_of_networks_come_with_a_permission_that_leads_to_one(
+    make: Any, permissions: tuple[Any, ...], *, networked: bool
+) -> None:
+    profile = json.loads(compiled(make, *permissions).spec.seccomp_profile)
+    families = {
+        rule["args"][0]["valueTwo"]
+        for rule in profile.get("syscalls", [])
+        if rule["names"] == ["socket"]
+    }
+
+    assert families == ({2, 10} if networked else set())
 
 
 @pytest.mark.parametrize(

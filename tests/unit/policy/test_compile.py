@@ -68,6 +68,7 @@ HIDDEN = [
     "/sys/dev",
     "/sys/devices",
     "/sys/power",
+    "/dev/mqueue",
 ]
 
 

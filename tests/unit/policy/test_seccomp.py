@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.policy.seccomp import REFUSED, seccomp_profile
+from orchestrator.policy.seccomp import REFUSED, seccomp_profile, with_network_sockets
 
 PROFILE: dict[str, Any] = json.loads(seccomp_profile())
+NETWORKED: dict[str, Any] = json.loads(with_network_sockets(seccomp_profile()))
 ALLOWED = {
     name
     for rule in PROFILE["syscalls"]
@@ -34,7 +35,7 @@ ptrace process_vm_readv process_vm_writev keyctl add_key request_key userfaultfd
 bpf mount umount2 fsopen move_mount open_tree unshare setns io_uring_setup io_uring_enter
 io_uring_register kexec_load init_module finit_module pivot_root chroot swapon reboot
 settimeofday nfsservctl name_to_handle_at open_by_handle_at quotactl acct lookup_dcookie kcmp
-pidfd_getfd
+pidfd_getfd mq_open
 """
 NEEDED = """
 read write openat openat2 statx mmap mprotect brk futex futex_waitv rseq getrandom execve fork
@@ -45,13 +46,13 @@ set_robust_list rt_sigtimedwait setpgid prctl
 """
 
 
-def allows(name: str, *arguments: int) -> bool:
+def allows(name: str, *arguments: int, profile: dict[str, Any] = PROFILE) -> bool:
     given_ = [*arguments, 0, 0, 0, 0, 0, 0][:6]
     return any(
         rule["action"] == "SCMP_ACT_ALLOW"
         and name in rule["names"]
         and all(_matches(test, given_) for test in rule.get("args", []))
-        for rule in PROFILE["syscalls"]
+        for rule in profile["syscalls"]
     )
 
 
@@ -84,14 +85,40 @@ def test_what_programs_need_is_allowed(name: str) -> None:
     assert allows(name)
 
 
-@pytest.mark.parametrize(("family", "allowed"), [(1, True), (2, True), (10, True)])
-def test_sockets_of_the_usual_families_are_made(family: int, *, allowed: bool) -> None:
-    assert allows("socket", family, 1, 0) is allowed
+@pytest.mark.parametrize(("family", "by_default"), [(1, True), (2, False), (10, False)])
+def test_sockets_of_networks_are_made_only_where_a_permission_leads_to_one(
+    family: int, *, by_default: bool
+) -> None:
+    assert allows("socket", family, 1, 0) is by_default
+    assert allows("socket", family, 1, 0, profile=NETWORKED)
 
 
 @given(st.integers(0, 2**32 - 1).filter(lambda family: family not in {1, 2, 10, 16}))
 def test_no_other_socket_family_exists(family: int) -> None:
     assert not allows("socket", family, 1, 0)
+    assert not allows("socket", family, 1, 0, profile=NETWORKED)
+
+
+def test_the_wider_profile_differs_by_two_socket_families_and_nothing_else() -> None:
+    added = [rule for rule in NETWORKED["syscalls"] if rule not in PROFILE["syscalls"]]
+
+    assert {**NETWORKED, "syscalls": []} == {**PROFILE, "syscalls": []}
+    assert all(rule in NETWORKED["syscalls"] for rule in PROFILE["syscalls"])
+    assert [(rule["names"], rule["args"][0]["valueTwo"]) for rule in added] == [
+        (["socket"], 2),
+        (["socket"], 10),
+    ]
+
+
+def test_no_filter_stays_no_filter() -> None:
+    assert with_network_sockets("") == ""
+
+
+@pytest.mark.parametrize("profile", [PROFILE, NETWORKED], ids=["baseline", "networked"])
+def test_nothing_but_the_engines_own_fields_is_in_a_profile(profile: dict[str, Any]) -> None:
+    fields = {name for rule in profile["syscalls"] for name in rule}
+
+    assert fields <= {"names", "action", "args", "errnoRet", "includes"}
 
 
 @pytest.mark.parametrize("family", [40, 38, 17, 30, 31])
