@@ -1,10 +1,12 @@
 """Shares: from a name in the policy to the real folder on the host, checked before any mount."""
 
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
 from orchestrator.errors import Kind, OrchestratorError
+from orchestrator.model.container import PLUGIN_UID
 from orchestrator.model.policy import SecurityPolicy
 from orchestrator.policy.baseline import FORBIDDEN_NAMES, FORBIDDEN_SHARES, FORBIDDEN_TREES
 
@@ -43,4 +45,24 @@ def _real(name: str, path: str, home: Path) -> str:
     for tree in [*trees, home.resolve()]:
         if tree in real.parents:
             raise ShareUnusable(f"{field}: found {real}, expected a folder outside {tree}")
+    _assert_firm(field, real)
     return str(real)
+
+
+def _assert_firm(field: str, real: Path) -> None:
+    """No plugin may be able to swap the folder, or one above it, for a link while we start."""
+    for below, above in zip([real, *real.parents], real.parents, strict=False):
+        if _plugins_may_rename(below.lstat(), above.stat()):
+            raise ShareUnusable(
+                f"{field}: found {real}, where plugins may rename {below}, "
+                f"expected {above} to be writable by neither everybody nor user {PLUGIN_UID}"
+            )
+
+
+def _plugins_may_rename(below: os.stat_result, above: os.stat_result) -> bool:
+    if above.st_uid == PLUGIN_UID:
+        return True
+    writable = above.st_mode & stat.S_IWOTH or (
+        above.st_gid == PLUGIN_UID and above.st_mode & stat.S_IWGRP
+    )
+    return bool(writable) and (not above.st_mode & stat.S_ISVTX or below.st_uid == PLUGIN_UID)

@@ -1,12 +1,17 @@
 """Shares: names become real folders, and what tells of the host never does."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestrator.errors import Kind
-from orchestrator.manager.shares import ShareUnusable, real_shares
+from orchestrator.manager.shares import (
+    ShareUnusable,
+    _plugins_may_rename,
+    real_shares,
+)
 
 
 def real(make: Any, path: object, home: Path) -> str:
@@ -136,3 +141,63 @@ def test_folders_that_hold_peoples_keys_are_refused_wherever_they_lie(
     assert f"expected a folder outside {Path(name).parts[0]}" in refusal(
         make, tmp_path / name, home
     )
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o757, 0o703])
+def test_a_folder_that_everybody_may_rename_is_refused(
+    make: Any, tmp_path: Path, home: Path, mode: int
+) -> None:
+    above = tmp_path / "open"
+    (above / "docs").mkdir(parents=True)
+    above.chmod(mode)
+
+    assert refusal(make, above / "docs", home) == (
+        f"policy.shares.docs.path: found {above}/docs, where plugins may rename {above}/docs, "
+        f"expected {above} to be writable by neither everybody nor user 65532"
+    )
+
+
+def test_a_folder_far_below_one_that_everybody_may_rename_is_refused(
+    make: Any, tmp_path: Path, home: Path
+) -> None:
+    above = tmp_path / "open"
+    (above / "a" / "b").mkdir(parents=True)
+    above.chmod(0o777)
+
+    assert f"where plugins may rename {above}/a" in refusal(make, above / "a" / "b", home)
+
+
+@pytest.mark.parametrize("mode", [0o1777, 0o755, 0o775, 0o700])
+def test_what_the_share_itself_lets_others_do_and_a_sticky_folder_above_are_fine(
+    make: Any, tmp_path: Path, home: Path, mode: int
+) -> None:
+    above = tmp_path / "above"
+    (above / "docs").mkdir(parents=True)
+    (above / "docs").chmod(0o777)
+    above.chmod(mode)
+
+    assert real(make, above / "docs", home) == str(above / "docs")
+
+
+def _stat(mode: int, uid: int = 0, gid: int = 0) -> os.stat_result:
+    return os.stat_result((mode, 1, 1, 1, uid, gid, 0, 0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("below", "above", "may"),
+    [
+        (_stat(0o755), _stat(0o755), False),
+        (_stat(0o755), _stat(0o755, uid=65_532), True),
+        (_stat(0o755), _stat(0o775, gid=65_532), True),
+        (_stat(0o755), _stat(0o755, gid=65_532), False),
+        (_stat(0o755), _stat(0o775, gid=100), False),
+        (_stat(0o755), _stat(0o1777), False),
+        (_stat(0o755, uid=65_532), _stat(0o1777), True),
+        (_stat(0o755, uid=65_532), _stat(0o755), False),
+        (_stat(0o755), _stat(0o1755, uid=65_532), True),
+    ],
+)
+def test_who_may_rename_follows_owner_group_and_sticky_bit(
+    below: os.stat_result, above: os.stat_result, *, may: bool
+) -> None:
+    assert _plugins_may_rename(below, above) is may
