@@ -143,6 +143,14 @@ class Probe(PluginInterface):
         return probe_load.inodes(path, count)
 
     @tool
+    def inodes_in_child(self, path: str, count: int) -> dict[str, Any]:
+        return probe_load.inodes_in_child(path, count)
+
+    @tool
+    def clear(self, path: str) -> dict[str, Any]:
+        return probe_load.clear(path)
+
+    @tool
     def link(self, source: str, target: str, *, hard: bool) -> dict[str, Any]:
         return probe_attacks.link(source, target, hard=hard)
 
@@ -173,8 +181,12 @@ class Probe(PluginInterface):
         return probe_attacks.urgency()
 
     @tool
-    def flood_sockets(self, kind: str, pairs: int) -> dict[str, Any]:
-        return probe_attacks.flood_sockets(kind, pairs)
+    def flood_sockets(self, kind: str, pairs: int, *, fill: bool) -> dict[str, Any]:
+        return probe_attacks.flood_sockets(kind, pairs, fill=fill)
+
+    @tool
+    def raise_limit(self, name: str, value: int) -> dict[str, Any]:
+        return probe_attacks.raise_limit(name, value)
 
     # -- loads ----------------------------------------------------------------------------------
 

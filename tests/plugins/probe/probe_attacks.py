@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import resource
 import signal
 import socket
 import time
@@ -78,6 +79,20 @@ def hog(processes: int, seconds: float) -> dict[str, Any]:
     return {"cores": used / (time.monotonic() - since)}
 
 
+def raise_limit(name: str, value: int) -> dict[str, Any]:
+    """Soft and hard limit of a resource, in a child."""
+    number = {"core": resource.RLIMIT_CORE, "nofile": resource.RLIMIT_NOFILE}[name]
+
+    def act() -> dict[str, Any]:
+        try:
+            resource.setrlimit(number, (value, value))
+        except ValueError:  # Python's word for EPERM
+            return {"error": "EPERM"}
+        return {"error": ""}
+
+    return in_child(act)
+
+
 def urgency() -> dict[str, str]:
     """What comes of each way to be served before others."""
     real_time = attempt(lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50)))
@@ -85,19 +100,19 @@ def urgency() -> dict[str, str]:
     return {"real_time": real_time["error"], "nice": nice["error"]}
 
 
-def flood_sockets(kind: str, pairs: int) -> dict[str, Any]:
+def flood_sockets(kind: str, pairs: int, *, fill: bool) -> dict[str, Any]:
     """Sockets that nobody reads from, filled to the brim; in a child, as it may be killed."""
-    return in_child(lambda: _flooded(kind, pairs))
+    return {"sockets": 0, "mb": 0, **in_child(lambda: _flooded(kind, pairs, fill=fill))}
 
 
-def _flooded(kind: str, pairs: int) -> dict[str, Any]:
+def _flooded(kind: str, pairs: int, *, fill: bool) -> dict[str, Any]:
     kept: list[socket.socket] = []
     queued, error = 0, ""
     try:
         for _ in range(pairs):
             sender, receiver = _pair(kind)
             kept += (sender, receiver)
-            queued += _brim(sender, receiver, kind)
+            queued += _brim(sender, receiver, kind) if fill else 0
     except OSError as failure:
         error = name_of(failure.errno or 0)
     return {"error": error, "sockets": len(kept), "mb": queued >> 20}

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ def fill(path: str, mb: int, *, keep: bool) -> dict[str, Any]:
     except OSError as failure:
         error = name_of(failure.errno or 0)
     if not keep:
-        Path(path).unlink(missing_ok=True)
+        with suppress(OSError):
+            Path(path).unlink()
     return {"error": error, "bytes": written}
 
 
@@ -74,6 +76,18 @@ def inodes(path: str, count: int) -> dict[str, Any]:
     for name in made:
         os.unlink(name)  # noqa: PTH108 - thousands of them
     return {"error": error, "count": len(made)}
+
+
+def inodes_in_child(path: str, count: int) -> dict[str, Any]:
+    """The same in a child, which may be killed for it; `clear` removes what it left."""
+    return in_child(lambda: inodes(path, count))
+
+
+def clear(path: str) -> dict[str, Any]:
+    names = os.listdir(path)  # noqa: PTH208 - tens of thousands of them
+    for name in names:
+        os.unlink(f"{path}/{name}")  # noqa: PTH108 - as above
+    return {"count": len(names)}
 
 
 def open_files(count: int) -> dict[str, Any]:
