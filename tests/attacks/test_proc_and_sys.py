@@ -3,52 +3,10 @@
 import pytest
 
 from tests.support.arena import Arena
+from tests.support.hidden import HIDDEN_FILES, HIDDEN_FOLDERS
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("bystanders")]
 
-HIDDEN_FILES = [
-    "/proc/buddyinfo",
-    "/proc/cmdline",
-    "/proc/config.gz",
-    "/proc/cpuinfo",
-    "/proc/diskstats",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/loadavg",
-    "/proc/locks",
-    "/proc/meminfo",
-    "/proc/modules",
-    "/proc/partitions",
-    "/proc/sched_debug",
-    "/proc/softirqs",
-    "/proc/stat",
-    "/proc/swaps",
-    "/proc/sys/kernel/random/boot_id",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/proc/uptime",
-    "/proc/version",
-    "/proc/vmstat",
-    "/proc/zoneinfo",
-]
-HIDDEN_FOLDERS = [
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/pressure",
-    "/proc/scsi",
-    "/sys/block",
-    "/sys/bus",
-    "/sys/class",
-    "/sys/dev",
-    "/sys/devices",
-    "/sys/firmware",
-    "/sys/fs",
-    "/sys/kernel",
-    "/sys/module",
-    "/sys/power",
-]
 READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/sys"]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.baseline.conftest import Probe
-from tests.baseline.test_files import HIDDEN_FILES, HIDDEN_FOLDERS
+from tests.support.hidden import HIDDEN_FILES, HIDDEN_FOLDERS
 
 pytestmark = pytest.mark.docker
 
