@@ -3,11 +3,9 @@
 import pytest
 
 from tests.support.arena import Arena
-from tests.support.hidden import HIDDEN_FILES, HIDDEN_FOLDERS
+from tests.support.hidden import HIDDEN_FILES, HIDDEN_FOLDERS, READ_ONLY
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("bystanders")]
-
-READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/sys"]
 
 
 @pytest.mark.parametrize("path", HIDDEN_FILES)

@@ -30,6 +30,7 @@ def bare(
 ) -> Iterator[Probe]:
     """A probe that was granted nothing, under the default policy."""
     instance = Instance(tmp_path_factory.mktemp("bare"), new_name())
+    instance.variables["SET_ON_THE_HOST"] = "for the daemon alone"
     instance.manifest("probe", build=probe_folder("probe"), limits={"max_cpu_percent": 100})
     with _up(instance):
         yield Probe(instance, "probe")

@@ -89,6 +89,17 @@ def test_its_environment_holds_the_contracts_names_and_nothing_of_the_hosts(bare
     assert found["PATH"] == "/usr/local/bin:/usr/bin:/bin"
 
 
+@pytest.mark.parametrize("process", ["self", "1"])
+def test_no_process_of_its_container_was_given_what_is_set_on_the_host(
+    bare: Probe, process: str
+) -> None:
+    found = bare("read", path=f"/proc/{process}/environ")["result"]
+
+    assert "ORCHESTRATOR_PLUGIN_ID=probe" in found
+    assert bare.instance.variables
+    assert not any(name in found for name in bare.instance.variables)
+
+
 def test_the_kernel_kills_it_before_the_hosts_own_processes(bare: Probe) -> None:
     found = bare("limits")["oom_score_adj"]
 
@@ -101,6 +112,13 @@ def test_it_cannot_hide_from_the_oom_killer_behind_the_host(bare: Probe) -> None
     found = bare("write", path="/proc/self/oom_score_adj", text=str(own - 1))
 
     assert found["error"] == "EACCES"
+
+
+@pytest.mark.parametrize("name", ["nofile", "core"])
+def test_a_limit_cannot_be_raised_by_what_the_image_starts(bare: Probe, name: str) -> None:
+    found = bare("raise_limit", name=name, value=1_025)
+
+    assert found["error"] == "EPERM"
 
 
 def test_a_crash_leaves_no_memory_dump(bare: Probe) -> None:

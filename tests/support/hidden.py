@@ -27,6 +27,7 @@ HIDDEN_FILES = [
     "/proc/vmstat",
     "/proc/zoneinfo",
 ]
+READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/sys"]
 HIDDEN_FOLDERS = [
     "/proc/acpi",
     "/proc/asound",
