@@ -1,6 +1,7 @@
 """ToolBox: the declared tools of a plugin; input and output held to their schemas by the host."""
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Final, NoReturn
 
@@ -15,6 +16,25 @@ def _refuse_constant(name: str) -> NoReturn:
 
 _DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
 """Python's own would let NaN and Infinity pass, and bytes in UTF-16 or UTF-32."""
+
+MAX_VALUES: Final = 1_000_000
+"""Of one input or output: three bytes of JSON can be a hundred as an object."""
+_TEXT: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+
+
+def _bound(body: bytes) -> None:
+    """Raises ValueError for JSON of too many values, before there is an object for each."""
+    texts = (body.count(b'"') - body.count(b'\\"')) // 2
+    # Few enough texts to leave them out, where there may be such marks within.
+    if texts > MAX_VALUES or (
+        _marks(body) > MAX_VALUES and _marks(_TEXT.sub(b"", body)) > MAX_VALUES
+    ):
+        raise ValueError(f"found more than {MAX_VALUES} values")
+
+
+def _marks(body: bytes) -> int:
+    """What stands between values and around them; there are no more values than that, but one."""
+    return sum(map(body.count, (b",", b"[", b"{")))
 
 
 class Tool:
@@ -48,6 +68,7 @@ class Tool:
         self, checker: SchemaChecker, body: bytes, code: FailureCode, what: str, *, repeat: str
     ) -> CallFailure | None:
         try:
+            _bound(body)
             value = _DECODER.decode(body.decode())
         except (ValueError, RecursionError) as error:
             detail = f"the {what} of tool {self.info.name} is not JSON: {error}"

@@ -65,6 +65,8 @@ class PluginConnection(asyncio.Protocol):
     __slots__ = (
         "_board",
         "_body_bytes",
+        "_field_bytes",
+        "_field_count",
         "_head_bytes",
         "_headers",
         "_in_head",
@@ -245,11 +247,14 @@ class PluginConnection(asyncio.Protocol):
         """Of the handshake; the lane is what counts."""
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_head:
-            return  # a trailer
-        self._headers[name.lower()] = value
-        if len(self._headers) > MAX_HEADERS:
+        self._field_count += 1
+        self._field_bytes += len(name) + len(value)
+        if self._in_head:  # else it is a trailer
+            self._headers[name.lower()] = value
+        if self._field_count > MAX_HEADERS:
             self._bad(f"sent more than {MAX_HEADERS} headers")
+        elif self._field_bytes > MAX_HEAD_BYTES:  # also where all of it came in one piece
+            self._bad(f"sent more than {MAX_HEAD_BYTES} bytes that are no body")
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -338,5 +343,5 @@ class PluginConnection(asyncio.Protocol):
 
     def _reset_head(self) -> None:
         self._headers: dict[bytes, bytes] = {}
-        self._head_bytes = 0
+        self._head_bytes = self._field_count = self._field_bytes = 0
         self._in_head = True

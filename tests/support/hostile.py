@@ -8,6 +8,7 @@ import contextlib
 import json
 import re
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -17,10 +18,10 @@ from typing import Any
 
 import yaml
 
-from orchestrator.client.client import CallResult, DaemonClient
+from orchestrator.client.client import CallResult, DaemonClient, DaemonNotRunning
 from tests.support.instance import PLUGINS, Instance, eventually
 
-GROWN_MIB = 128
+GROWN_MIB = 192
 """What the daemon may grow by under any attack: its bounds on bodies and answers, and some."""
 DESCRIPTORS = 8
 """Of connections that are just being ended."""
@@ -51,20 +52,43 @@ class House:
         return DaemonClient(self.instance.home / self.instance.name / "daemon.sock")
 
     def ask(self, plugin: str, do: str = "headers", **more: Any) -> CallResult:
-        """Whatever the call comes to."""
-        return self.client.call(
-            plugin,
-            json.dumps({"do": do, **more}).encode(),
-            content_type="application/json",
-            tool=None,
-            timeout_seconds=None,
-        )
+        """Whatever the call comes to; status 0 where the answer had begun and was cut."""
+        return self.call(plugin, json.dumps({"do": do, **more}))
+
+    def call(self, plugin: str, body: str, *, tool: str | None = None) -> CallResult:
+        """The same with any body."""
+        try:
+            return self.client.call(
+                plugin,
+                body.encode(),
+                content_type="application/json",
+                tool=tool,
+                timeout_seconds=None,
+            )
+        except DaemonNotRunning:
+            return CallResult(status=0, content_type="", body=b"")
 
     def do(self, plugin: str, do: str = "headers", **more: Any) -> Any:
         """The answer of a call that must succeed."""
         result = self.ask(plugin, do, **more)
         assert result.status == 200, result.body[:2_000]
         return json.loads(result.body)
+
+    def dial(self) -> socket.socket:
+        """A connection to the daemon's own socket, as the operator's programs have it."""
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(30)
+        sock.connect(str(self.instance.home / self.instance.name / "daemon.sock"))
+        return sock
+
+    @staticmethod
+    def read(sock: socket.socket) -> str:
+        """What comes till the end of file, or till it is silent for long."""
+        got = b""
+        with contextlib.suppress(OSError):
+            while piece := sock.recv(65_536):
+                got += piece
+        return got.decode("latin-1")
 
     def status(self, plugin: str) -> dict[str, Any]:
         return self.client.plugin(plugin)
@@ -113,7 +137,7 @@ class House:
         assert self._said()[before.said :] == ""
 
     def _vitals(self) -> "_Vitals":
-        pid = self.instance.daemon_pid()
+        pid: int = self.client.status()["pid"]
         status = Path(f"/proc/{pid}/status").read_text()
         return _Vitals(
             pid=pid,

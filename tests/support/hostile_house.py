@@ -22,6 +22,31 @@ GREETING = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\npu
 SECRET = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nsecret"
 
 
+TOOLS = [
+    {
+        "name": "slow_patterns",
+        "description": "Its schema's patterns take for ever where they are tried the simple way.",
+        "input_schema": {
+            "type": "object",
+            "properties": {
+                "a": {"type": "string", "pattern": "^(a+)+$"},
+                "b": {"type": "string", "pattern": "^(a|a)*$"},
+                "c": {"type": "string", "pattern": "^([a-z]+)*[0-9]$"},
+            },
+        },
+    },
+    {
+        "name": "any",
+        "description": "Takes and gives anything.",
+        "input_schema": {},
+        "output_schema": {"type": "object"},
+    },
+]
+"""Of the liar and the friend: what they take and give is checked by the host."""
+KEY = "the-liars-own-key-58c1f0"
+"""The liar's secret."""
+
+
 class World:
     """What the talker may reach, and on the same port what nobody may: a service of the host's."""
 
@@ -80,6 +105,7 @@ def settled(folder: Path) -> Iterator[tuple[House, World]]:
         house.instance.wrapper = world.names.wrapper(folder)
         house.instance.policy(
             egress={"allowed_private": [f"{world.names.network}.0/24"]},
+            lifecycle={"status_interval_seconds": 1},
             calls={"max_response_mb": ANSWER_MIB, "max_queue": 16},
         )
         _plugins(house, world.port)
@@ -107,16 +133,23 @@ def _plugins(house: House, port: int) -> None:
         TALKER,
         info={"permissions": talking, "publishes": ["hostile.*"]},
         permissions=talking,
-        limits=limits,
+        limits={**limits, "max_memory_mb": 256},
     )
     house.plugin(
         FRIEND,
-        info={"permissions": back, "subscribes": ["hostile.*"]},
+        info={"permissions": back, "subscribes": ["hostile.*"], "tools": TOOLS},
         permissions=back,
         limits=limits,
     )
     short = {"max_cpu_percent": 100, "max_execution_time_sec": SECONDS}
-    house.plugin(LIAR, info={"permissions": []}, limits={**short, "max_concurrent_requests": 2})
+    liar: dict[str, Any] = {"permissions": [], "tools": TOOLS, "secrets": ["key"]}
+    (house.instance.manifests.parent / "key.txt").write_text(KEY)
+    house.plugin(
+        LIAR,
+        info=liar,
+        limits={**short, "max_concurrent_requests": 2},
+        secrets={"key": {"file": "../key.txt"}},
+    )
     house.plugin(FLOODER, info={"permissions": []}, limits=limits)
 
 

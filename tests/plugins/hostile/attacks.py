@@ -3,6 +3,7 @@
 import array
 import contextlib
 import errno
+import json
 import os
 import socket
 import threading
@@ -75,6 +76,23 @@ def hold(path: str, count: int, text: str, seconds: float) -> dict[str, int]:
             pass
         sock.close()
     return found
+
+
+def ping_pong(mine: str, other: str, depth: int) -> dict[str, Any]:
+    """Two plugins that call each other, each hiding the call that it serves; how far it went."""
+    if depth == 0:
+        return {"depth": 0}
+    wish = {"do": "ping_pong", "mine": other, "other": mine, "depth": depth - 1}
+    body = json.dumps(wish)
+    head = f"POST /v1/plugins/{other}/execute HTTP/1.1\r\nHost: h\r\nX-Deadline-Ms: 5000\r\n"
+    with _connected("host.sock") as sock:
+        sock.settimeout(30)
+        _send(sock, f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        answer = _one(sock)
+    if not answer.startswith("HTTP/1.1 200"):
+        return {"depth": 1, "ended": answer[:400]}
+    inner: dict[str, Any] = json.loads(answer.partition("\r\n\r\n")[2])
+    return {**inner, "depth": inner["depth"] + 1}
 
 
 HELD: list[socket.socket] = []
@@ -157,6 +175,33 @@ def unread(path: str, text: str, count: int, seconds: float) -> int:
     for sock in socks:
         sock.close()
     return len(socks)
+
+
+def pile(path: str, head: str, text: str, times: int, count: int) -> list[str]:
+    """Bodies of a piece without end, from many connections at once; the first lines back."""
+    body = ("[" + text * times)[: 16 << 20].encode()
+
+    def one() -> str:
+        with _connected(path) as sock:
+            sock.settimeout(30)
+            _send(sock, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            return _all(sock, 30)[:100]
+
+    return _at_once([one] * count)
+
+
+def shout(text: str) -> int:
+    """A line to the log, as bytes."""
+    return os.write(1, text.encode("latin-1") + b"\n")
+
+
+def read(path: str) -> str:
+    """The file, or the kernel's word."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except OSError as error:
+        return errno.errorcode[error.errno or 0]
 
 
 def tamper() -> dict[str, str]:

@@ -9,15 +9,18 @@ import os
 import socket
 import threading
 import time
+from collections import deque
 from typing import Any
 
 import attacks
 
 PATH = os.environ["ORCHESTRATOR_SOCKETS"] + "/plugin.sock"
-SEEN: list[dict[str, Any]] = []
-"""Events that came."""
+UNREAD = "application/x-unread"
+"""Of a call whose body is left where it is."""
+SEEN: deque[dict[str, Any]] = deque(maxlen=200)
+"""The latest events that came: whose, and of which type."""
 LIES: dict[str, list[str]] = {}
-"""Raw answers by path, for what the orchestrator itself asks."""
+"""Raw answers by path, for what the orchestrator itself asks; each is given once."""
 
 
 class Ended(Exception):
@@ -48,6 +51,9 @@ class Line:
         for row in rows:
             name, _, value = row.partition(":")
             headers[name.lower()] = value.strip()
+        if headers.get("content-type") == UNREAD:
+            time.sleep(3.5)  # the liar's calls may take 3 s: by then the host has given up
+            raise Ended
         return first.split()[1], headers, self._take(int(headers.get("content-length", "0")))
 
     def close(self) -> None:
@@ -92,10 +98,10 @@ def answer(line: Line, path: str, headers: dict[str, str], body: bytes) -> None:
         execute(line, headers, json.loads(body or b"{}"))
         return
     if path == "/v1/events":
-        SEEN.append(json.loads(body))
-    if path in LIES:
-        pour(line, LIES[path])
-        return
+        event = json.loads(body)
+        SEEN.append({"type": event["type"], "source": event["source"]})
+    if LIES.get(path):
+        pour(line, [LIES[path].pop(0)], then="close")
     reply(line, {"state": "ready"})
 
 
@@ -106,10 +112,16 @@ def execute(line: Line, headers: dict[str, str], wish: dict[str, Any]) -> None:
         case "answer":
             pour(line, **wish)
         case "lie":
-            LIES[wish["path"]] = wish["pieces"]
+            LIES[wish["path"]] = wish["answers"]
             reply(line, {})
+        case "lies_left":
+            reply(line, sum(map(len, LIES.values())))
         case "seen":
-            reply(line, SEEN)
+            reply(line, list(SEEN))
+        case "in_the_name":
+            mark, own = wish.pop("mark"), headers["x-request-id"]
+            requests = [text.replace(mark, own) for text in wish.pop("requests")]
+            reply(line, attacks.talk(requests=requests, **wish))
         case str(name):
             reply(line, getattr(attacks, name)(**wish))
 

@@ -1,6 +1,7 @@
 """Tools: what goes in and what comes out fits the declared schemas, or the call fails."""
 
 import asyncio
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -161,3 +162,34 @@ async def test_a_checked_answer_that_breaks_off_is_a_failure(house: House) -> No
 )
 def test_the_hints_say_whether_a_call_may_be_repeated(hints: dict[str, Any], repeat: str) -> None:
     assert Tool(ToolInfo(name="t", description="d", **hints)).repeat == repeat
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" + b"[]," * 1_000_001,
+        b"[" + b"{}," * 1_000_001,
+        b'{"a":' * 2_000_001,
+        b"[" + b'"",' * 1_000_001,
+        b"[" * 1_000_001,
+    ],
+)
+def test_more_values_than_memory_should_hold_are_refused_unread(body: bytes) -> None:
+    tool = Tool(ToolInfo(name="any", description="x", input_schema={}))
+    tracemalloc.start()
+    try:
+        failure = tool.check_input(body)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert failure is not None
+    assert "more than 1000000 values" in failure.detail
+    assert peak < 1_000_000
+
+
+def test_a_text_may_hold_any_number_of_commas_and_brackets() -> None:
+    tool = Tool(ToolInfo(name="any", description="x", input_schema={"type": "array"}))
+    table = '1,2,[3],{4},\\"five\\"\\n' * 200_000
+
+    assert tool.check_input(f'["{table}"]'.encode()) is None
