@@ -247,10 +247,11 @@ class PluginConnection(asyncio.Protocol):
         """Of the handshake; the lane is what counts."""
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:
+            return  # a trailer
         self._field_count += 1
         self._field_bytes += len(name) + len(value)
-        if self._in_head:  # else it is a trailer
-            self._headers[name.lower()] = value
+        self._headers[name.lower()] = value
         if self._field_count > MAX_HEADERS:
             self._bad(f"sent more than {MAX_HEADERS} headers")
         elif self._field_bytes > MAX_HEAD_BYTES:  # also where all of it came in one piece

@@ -23,7 +23,8 @@ def test_the_plugin_itself_has_it_and_no_other(house: House) -> None:
 def test_nothing_that_the_orchestrator_says_or_keeps_holds_it(house: House) -> None:
     """After failures of every kind: calls, probes, refused manifests, a plugin that died."""
     instance = house.instance
-    house.ask(LIAR, "answer", pieces=["garbage\r\n\r\n"], then="close")
+    with house.unharmed():
+        house.ask(LIAR, "answer", pieces=["garbage\r\n\r\n"], then="close")
     manifest = instance.manifests / f"{LIAR}.yaml"
     broken = instance.folder / "broken"
     broken.mkdir(exist_ok=True)

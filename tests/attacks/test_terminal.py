@@ -1,6 +1,7 @@
 """A plugin's words on the operator's terminal: shown, and never obeyed."""
 
 import contextlib
+import json
 import os
 import pty
 import subprocess
@@ -55,7 +56,8 @@ def test_logs_reports_events_and_refusals_drive_no_terminal(house: House) -> Non
         ("audit", "--json"),
         ("explain", LIAR),
     )
-    shown = {words: _on_a_terminal(house, *words) for words in commands}
+    with house.unharmed():
+        shown = {words: _on_a_terminal(house, *words) for words in commands}
     house.do(LIAR, "lie", path="/v1/status", answers=[])
 
     assert WORD in shown["logs", LIAR]
@@ -64,8 +66,6 @@ def test_logs_reports_events_and_refusals_drive_no_terminal(house: House) -> Non
 
 
 def _call(pieces: list[str]) -> str:
-    import json  # noqa: PLC0415
-
     return json.dumps({"do": "answer", "pieces": pieces})
 
 
