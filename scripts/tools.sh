@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
-# What the tests call beside Python: a C compiler (a plugin without the SDK), curl and openssl.
+# What the tests call beside Python: a C compiler (a plugin without the SDK), curl, openssl, and
+# programs that make a network of the tests' own and look into a container's.
 set -euo pipefail
 missing=()
 for tool in gcc make curl openssl; do command -v "$tool" >/dev/null || missing+=("$tool"); done
+command -v ip >/dev/null || missing+=(iproute2)
+command -v nsenter >/dev/null || missing+=(util-linux)
+command -v sysctl >/dev/null || missing+=(procps)
 [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
 [ ${#missing[@]} = 0 ] && exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

@@ -18,6 +18,7 @@ from orchestrator.cli.render import table
 from orchestrator.daemon.build import docker_backends, place_of
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.engine.base_image import base_tag
+from orchestrator.engine.guard_image import guard_recipe, guard_tag
 from orchestrator.errors import Kind
 from orchestrator.manager.doctor import Finding, MachineFacts, Verdict, diagnose
 
@@ -51,6 +52,8 @@ async def _examine(settings: DaemonSettings) -> list[Finding]:
         held = await backends.images.find(tag)
         disk = await backends.disks.best(place_of(settings).labels)
         shares = await backends.shares.obstacle()
+        guard = guard_tag(guard_recipe())
+        guard_held = await backends.images.find(guard)
     folder = _existing(settings.home)
     return diagnose(
         MachineFacts(
@@ -60,6 +63,7 @@ async def _examine(settings: DaemonSettings) -> list[Finding]:
             disk=disk,
             share_obstacle=shares,
             base_image=tag if held is not None else "",
+            guard_image=guard if guard_held is not None else "",
         )
     )
 

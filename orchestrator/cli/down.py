@@ -47,6 +47,7 @@ async def _sweep(settings: DaemonSettings, *, with_volumes: bool) -> tuple[int, 
         return await sweep(
             engine=backends.engine,
             volumes=backends.volumes,
+            networks=backends.networks,
             labels=place_of(settings).labels,
             roots=(settings.sockets_root, settings.secrets_root),
             with_volumes=with_volumes,

@@ -76,6 +76,8 @@ def _show_plugin(status: Mapping[str, Any]) -> None:
     ]
     if status["disk_enforced_by"]:
         rows.append(("disk", f"enforced by: {status['disk_enforced_by']}"))
+    if status["network"]:
+        rows.append(("network", network_words(status["network"])))
     if status["dependencies"]:
         rows.append(("needs", ", ".join(status["dependencies"])))
     if status["last_failure"]:
@@ -89,3 +91,14 @@ def _show_plugin(status: Mapping[str, Any]) -> None:
         name = event["type"].removeprefix("orchestrator.plugin.")
         data = ", ".join(f"{key} {value}" for key, value in event["data"].items() if value != "")
         click.echo(f"  {event['time'][11:19]}  {name:<14} {one_line(data)}")
+
+
+def network_words(network: dict[str, Any]) -> str:
+    """What a network behind the guard has carried, in one line."""
+    if "trouble" in network:
+        return f"held by {network['enforced_by']}; its counters: {one_line(network['trouble'])}"
+    return (
+        f"held by {network['enforced_by']} · {network['sent_bytes']} B out, "
+        f"{network['received_bytes']} B in, {network['refused_packets']} packets refused · "
+        f"{network['window_used_bytes']} of {network['limit_bytes']} B used in the window"
+    )

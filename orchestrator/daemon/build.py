@@ -9,13 +9,16 @@ from dataclasses import dataclass
 
 from orchestrator.clock import Clock
 from orchestrator.daemon.code import CodeParts, code_sandbox
+from orchestrator.daemon.network_access import plugin_networks
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.engine.base import DiskProbe, Engine, ImageStore, Probe, VolumeStore
 from orchestrator.engine.base_image import base_tag
 from orchestrator.engine.docker import DockerEngine
 from orchestrator.engine.docker_client import DockerClients
 from orchestrator.engine.docker_images import DockerImages
+from orchestrator.engine.docker_networks import DockerNetworks
 from orchestrator.engine.docker_volumes import DockerVolumes
+from orchestrator.engine.networks import NetworkStore
 from orchestrator.engine.pausing import DockerPausing, Pausing
 from orchestrator.engine.share_mounts import ShareMounts
 from orchestrator.events.bus import PluginEventBus
@@ -27,7 +30,9 @@ from orchestrator.manager.fleet import Fleet
 from orchestrator.manager.images import ImageBuilder
 from orchestrator.manager.loop import ReconcileLoop
 from orchestrator.manager.manager import PluginManager
+from orchestrator.manager.meters import Meters
 from orchestrator.manager.neighbours import FleetNeighbours
+from orchestrator.manager.networks import PluginNetworks
 from orchestrator.manager.observe import Observer
 from orchestrator.manager.probe import Prober
 from orchestrator.manager.resolve import Resolver
@@ -59,6 +64,7 @@ class Backends:
     volumes: VolumeStore
     disks: DiskProbe
     shares: ShareMounts
+    networks: NetworkStore
     pausing: Pausing | None = None
     """Not every engine can."""
 
@@ -69,6 +75,7 @@ class Daemon:
 
     manager: PluginManager
     prober: Prober
+    networks: PluginNetworks
     api: Api
     bus: PluginEventBus
     audit: AuditLog
@@ -137,6 +144,7 @@ async def docker_backends(settings: DaemonSettings) -> AsyncIterator[Backends]:
             volumes=volumes,
             disks=volumes,
             shares=shares,
+            networks=DockerNetworks(clients),
         )
     finally:
         shares.close()
@@ -164,7 +172,21 @@ async def build(
         ledger = CallLedger(clock.monotonic)
         neighbours = FleetNeighbours(fleet=fleet, ledger=ledger, bus=bus, problem=failure_problem)
         uplink, base_lock = HostUplink(), asyncio.Lock()
-        access = Access(auditor=audit, clock=clock, neighbours=neighbours, uplink=uplink)
+        meters = Meters(store=store, now=clock.now)
+        networks = plugin_networks(
+            settings=settings,
+            place=place_of(settings),
+            engine=backends.engine,
+            images=backends.images,
+            networks=backends.networks,
+            meters=meters,
+            fleet=fleet,
+            bus=bus,
+            clock=clock,
+        )
+        access = Access(
+            auditor=audit, clock=clock, neighbours=neighbours, uplink=uplink, meters=meters
+        )
         stack.callback(access.close_all)
         manager = _manager(
             settings,
@@ -175,6 +197,7 @@ async def build(
             fleet=fleet,
             wheel=wheel,
             access=access,
+            networks=networks,
             ledger=ledger,
             base_lock=base_lock,
         )
@@ -220,6 +243,7 @@ async def build(
         yield Daemon(
             manager=manager,
             prober=Prober(fleet),
+            networks=networks,
             api=api,
             bus=bus,
             audit=audit,
@@ -252,6 +276,7 @@ def _manager(
     fleet: Fleet,
     wheel: DeadlineWheel,
     access: Access,
+    networks: PluginNetworks,
     ledger: CallLedger,
     base_lock: asyncio.Lock,
 ) -> PluginManager:
@@ -280,6 +305,7 @@ def _manager(
         images=builder,
         bus=bus,
         access=access,
+        networks=networks,
         new_sandbox=new_sandbox,
     )
     loop = ReconcileLoop(
@@ -296,6 +322,7 @@ def _manager(
         resolver=resolver_of(settings, backends.images),
         engine=backends.engine,
         volumes=backends.volumes,
+        networks=backends.networks,
         probe=backends.probe,
         bus=bus,
         clerk=clerk,

@@ -76,6 +76,7 @@ async def serve(settings: DaemonSettings, backends: Backends, stop: asyncio.Even
                 group.create_task(daemon.manager.loop.run()),
                 group.create_task(daemon.audit.keep_synced()),
                 group.create_task(daemon.prober.run(lambda: daemon.manager.policy.lifecycle)),
+                group.create_task(daemon.networks.run(lambda: daemon.manager.policy)),
                 group.create_task(daemon.ui.run()),
                 group.create_task(daemon.code.run()),
             )

@@ -64,6 +64,8 @@ def encode(
         "labels": sorted(labels),
         "masked_paths": len(spec.masked_paths),
         "readonly_paths": len(spec.readonly_paths),
+        "plugin_id": spec.plugin_id,
+        "network_mode": spec.network_mode,
         **told_of_mounts(spec),
     }
     return {
@@ -73,7 +75,8 @@ def encode(
         "User": spec.user,
         "WorkingDir": spec.working_dir,
         "Env": [f"{name}={value}" for name, value in spec.environment],
-        "Hostname": spec.plugin_id,
+        # Who joins another's network has that one's name: Docker refuses one of its own.
+        "Hostname": "" if _joins(spec.network_mode) else spec.plugin_id,
         "Labels": {**labels, LABEL_ENCODED: json.dumps(ours, sort_keys=True)},
         "StopSignal": "SIGTERM",
         "StopTimeout": spec.stop_grace_seconds,
@@ -88,6 +91,10 @@ def encode(
             **encode_mounts(spec, shares),
         },
     }
+
+
+def _joins(network_mode: str) -> bool:
+    return network_mode.startswith("container:")
 
 
 def _isolation(spec: ContainerSpec) -> dict[str, Any]:
@@ -150,7 +157,7 @@ def decode_spec(inspect: Mapping[str, Any]) -> ContainerSpec:
     ours = json.loads(config["Labels"][LABEL_ENCODED])
     security = host.get("SecurityOpt") or []
     return ContainerSpec(
-        plugin_id=config["Hostname"],
+        plugin_id=ours["plugin_id"] if _joins(host["NetworkMode"]) else config["Hostname"],
         image=config["Image"],
         command=tuple(config["Entrypoint"]),
         environment=tuple(map(_pair, (config["Env"] or [])[: ours["environment"]])),
@@ -167,7 +174,8 @@ def decode_spec(inspect: Mapping[str, Any]) -> ContainerSpec:
         seccomp_profile=next((o[8:] for o in security if o.startswith("seccomp=")), ""),
         user=config["User"],
         working_dir=config["WorkingDir"],
-        network_mode=host["NetworkMode"],
+        # Docker writes down the id of the container that was named.
+        network_mode=ours["network_mode"] if _joins(host["NetworkMode"]) else host["NetworkMode"],
         read_only_root=host["ReadonlyRootfs"],
         no_new_privileges="no-new-privileges" in security,
         shm_bytes=host["ShmSize"],

@@ -13,6 +13,7 @@ from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.manager.credentials import injections
 from orchestrator.manager.databases import database_targets
 from orchestrator.manager.deployment import Deployment
+from orchestrator.manager.meters import Meters
 from orchestrator.model.audit import Auditor
 from orchestrator.model.permissions import (
     DatabaseAccess,
@@ -29,9 +30,6 @@ from orchestrator.sandbox.egress_policy import EgressRules, Injection
 from orchestrator.sandbox.egress_uplink import Uplink
 from orchestrator.sandbox.host_api import HostBounds, HostGrant, Neighbours
 from orchestrator.sandbox.host_broker import HostBroker
-from orchestrator.sandbox.meter import NetworkMeter
-
-_MEBIBYTE = 1 << 20
 
 
 class HostUnusable(OrchestratorError):
@@ -62,17 +60,23 @@ def check_hosts(grant: Grant, policy: SecurityPolicy) -> None:
 
 
 class Access:
-    """Brokers by sandbox; one network meter a plugin, which outlives its sandboxes."""
+    """Brokers by sandbox; those of one plugin count on one meter."""
 
     def __init__(
-        self, *, auditor: Auditor, clock: Clock, neighbours: Neighbours, uplink: Uplink
+        self,
+        *,
+        auditor: Auditor,
+        clock: Clock,
+        neighbours: Neighbours,
+        uplink: Uplink,
+        meters: Meters,
     ) -> None:
         self._auditor = auditor
         self._clock = clock
         self._neighbours = neighbours
         self._uplink = uplink
         self._open: dict[str, list[Broker]] = {}
-        self._meters: dict[str, NetworkMeter] = {}
+        self._meters = meters
 
     async def open(self, deployment: Deployment, policy: SecurityPolicy) -> None:
         """Listen for every granted permission that a broker holds; again after a restart."""
@@ -115,7 +119,7 @@ class Access:
                 return EgressBroker(
                     plugin_id=deployment.plugin_id,
                     rules=egress_rules(hosts, policy, _credentials(deployment)),
-                    meter=self._meter(deployment, policy),
+                    meter=self._meters.account(deployment, policy).meter,
                     auditor=self._auditor,
                     clock=self._clock,
                     uplink=self._uplink,
@@ -124,25 +128,12 @@ class Access:
                 return DatabaseBroker(
                     plugin_id=deployment.plugin_id,
                     targets=database_targets(databases, policy),
-                    meter=self._meter(deployment, policy),
+                    meter=self._meters.account(deployment, policy).meter,
                     auditor=self._auditor,
                     clock=self._clock,
                 )
             case _:
                 return None
-
-    def _meter(self, deployment: Deployment, policy: SecurityPolicy) -> NetworkMeter:
-        limit_bytes = deployment.grant.limits.max_network_mb * _MEBIBYTE
-        window = float(policy.egress.window_seconds)
-        meter = self._meters.get(deployment.plugin_id)
-        if meter is None or (meter.limit_bytes, meter.window_seconds) != (limit_bytes, window):
-            fresh = NetworkMeter(
-                limit_bytes=limit_bytes, window_seconds=window, now=self._clock.now
-            )
-            if meter is not None:
-                fresh.restore(meter.state())
-            meter = self._meters[deployment.plugin_id] = fresh
-        return meter
 
 
 def _credentials(deployment: Deployment) -> Mapping[str, Injection]:

@@ -87,6 +87,11 @@ class Place:
     seccomp_profile: str
 
     @property
+    def prefix(self) -> str:
+        """Begins the names of all that the instance makes."""
+        return f"orchestrator-{self.instance}-{self.owner}"
+
+    @property
     def labels(self) -> dict[str, str]:
         """What marks containers and volumes as this instance's."""
         return {LABEL_INSTANCE: self.instance, LABEL_OWNER: self.owner}
@@ -96,7 +101,7 @@ def weigh(inputs: Inputs, policy: SecurityPolicy, place: Place) -> Deployment:
     """Decide and compile. Raises PermissionRefused, PermissionNotSupportedYet."""
     grant = decide(inputs.info, inputs.manifest, policy, config=inputs.config)
     site = Site(
-        prefix=f"orchestrator-{place.instance}-{place.owner}",
+        prefix=place.prefix,
         sockets_root=place.sockets_root,
         secrets_root=place.secrets_root,
         shares=inputs.shares,

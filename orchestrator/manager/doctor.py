@@ -38,6 +38,8 @@ class MachineFacts:
     """Why writable shares cannot be mounted without programs; empty if they can."""
     base_image: str
     """The base image's tag, if the engine holds it."""
+    guard_image: str
+    """The network guard's, likewise."""
 
 
 _DISK_ADVICE: Final[Mapping[DiskWay, tuple[str, ...]]] = MappingProxyType(
@@ -156,4 +158,9 @@ def _images(facts: MachineFacts) -> Iterator[Finding]:
         check="base image",
         verdict=Verdict.OK,
         found=facts.base_image or "not there yet; `orchestrator up` makes it",
+    )
+    yield Finding(
+        check="network guard",
+        verdict=Verdict.OK,
+        found=facts.guard_image or "no image yet; the first plugin with network_access has it made",
     )

@@ -59,6 +59,8 @@ class Fleet:
     reports: dict[str, Report] = field(default_factory=dict)
     disks: dict[str, str] = field(default_factory=dict)
     """Plugin → what holds the size of its /data."""
+    networks: dict[str, dict[str, JsonValue]] = field(default_factory=dict)
+    """Plugin → what its network behind the guard has carried."""
     causes: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Container → (reason, detail) of an end that the daemon brought about."""
     ooms: set[str] = field(default_factory=set)

@@ -9,6 +9,7 @@ from pydantic import JsonValue, ValidationError
 
 from orchestrator.clock import Clock
 from orchestrator.engine.base import LABEL_PLUGIN, Engine, Probe, VolumeStore
+from orchestrator.engine.networks import NetworkStore
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.manager.auditing import Clerk
@@ -47,6 +48,7 @@ class PluginManager:
         resolver: Resolver,
         engine: Engine,
         volumes: VolumeStore,
+        networks: NetworkStore,
         probe: Probe,
         bus: PluginEventBus,
         clerk: Clerk,
@@ -58,6 +60,7 @@ class PluginManager:
         self._resolver = resolver
         self._engine = engine
         self._volumes = volumes
+        self._networks = networks
         self._probe = probe
         self._bus = bus
         self._clerk = clerk
@@ -119,6 +122,7 @@ class PluginManager:
             return await sweep(
                 engine=self._engine,
                 volumes=self._volumes,
+                networks=self._networks,
                 labels=self._place.labels,
                 roots=(Path(self._place.sockets_root), Path(self._place.secrets_root)),
                 with_volumes=with_volumes,

@@ -21,6 +21,7 @@ from orchestrator.manager.bring_up import DIED_AT_START, StartFailed, dial_in, s
 from orchestrator.manager.deployment import Deployment
 from orchestrator.manager.fleet import Fleet
 from orchestrator.manager.images import ImageBuilder
+from orchestrator.manager.networks import PluginNetworks
 from orchestrator.manager.plan import (
     LABEL_REQUIRES,
     Action,
@@ -57,6 +58,7 @@ class Steps:
         images: ImageBuilder,
         bus: PluginEventBus,
         access: Access,
+        networks: PluginNetworks,
         new_sandbox: SandboxFactory,
     ) -> None:
         self._labels = labels
@@ -67,6 +69,7 @@ class Steps:
         self._images = images
         self._bus = bus
         self._access = access
+        self.networks = networks
         self._new_sandbox = new_sandbox
 
     async def perform(self, action: Action, policy: SecurityPolicy) -> None:
@@ -101,7 +104,7 @@ class Steps:
         deployment = self._fleet.deployments[plugin_id]
         compiled = deployment.compiled
         make_folder(Path(compiled.sockets_folder))
-        await self._provide(deployment)
+        joins = await self._provide(deployment, policy)
         boosted = replace(compiled.spec, cpu_percent=compiled.start_cpu_percent)
         labels = {
             **self._labels,
@@ -110,6 +113,7 @@ class Steps:
             LABEL_SANDBOX: compiled.sandbox_id,
             LABEL_DIGEST: compiled.digest,
             LABEL_REQUIRES: ",".join(deployment.dependencies),
+            **joins,
         }
         try:
             container_id = await self._engine.create(
@@ -124,7 +128,12 @@ class Steps:
 
     async def _launch(self, plugin_id: str, container_id: str, policy: SecurityPolicy) -> None:
         deployment = self._fleet.deployments[plugin_id]
-        await self._provide(deployment)
+        joins = await self._provide(deployment, policy)
+        container = await self._engine.inspect(container_id)
+        if container is not None and self.networks.strayed(container, joins):
+            await self._engine.remove(container_id)
+            self._fleet.containers.pop(container_id, None)  # it has not vanished: a new one is due
+            return
         boost = deployment.compiled.start_cpu_percent
         await self._engine.set_cpu(container_id, cpu_percent=boost)
         await self._bring_up(deployment, container_id, policy)
@@ -152,12 +161,14 @@ class Steps:
         container = await self._engine.inspect(container_id)
         if container is None or container.phase is not ContainerPhase.RUNNING:
             return
-        if not self._fleet.was_initialized(container):
-            # Its daemon was killed between start and initialize: begin that run anew.
+        if not self._fleet.was_initialized(container) or await self.networks.lost(container):
+            # Its daemon was killed between start and initialize, or its network ended while none
+            # ran: begin that run anew.
             await self._engine.stop(container_id, grace_seconds=0)
             await self._note_wanted_end(container_id)
             await self._launch(plugin_id, container_id, policy)
             return
+        await self.networks.provide(deployment, policy)
         sandbox = self._open(deployment)
         await sandbox.listen(Path(deployment.compiled.sockets_folder))
         await self._access.open(deployment, policy)
@@ -204,6 +215,7 @@ class Steps:
             self._fleet.forget_run(container.label(LABEL_SANDBOX))
             withdraw(self._secrets_root / container.label(LABEL_SANDBOX))
         self._fleet.causes.pop(action.container_id, None)
+        await self.networks.settle(action.plugin_id)
         self._bus.publish(EventName.PLUGIN_STOPPED, action.plugin_id, {"why": action.why})
 
     # -------------------------------------------------------------------------------------------
@@ -220,8 +232,8 @@ class Steps:
         if sandbox is not None:
             sandbox.close(remove_folder=remove_folder)
 
-    async def _provide(self, deployment: Deployment) -> None:
-        """What the container mounts, also after a reboot: its secrets and its volumes."""
+    async def _provide(self, deployment: Deployment, policy: SecurityPolicy) -> dict[str, str]:
+        """What the container mounts and joins, also after a reboot; labels that tell of it."""
         deliver(
             Path(deployment.compiled.secrets_folder),
             deployment.inputs.secret_files,
@@ -231,6 +243,7 @@ class Steps:
             labels = {**self._labels, LABEL_PLUGIN: deployment.plugin_id}
             volume = await self._volumes.ensure(mount, labels)
             self._fleet.disks[deployment.plugin_id] = volume.enforced_by
+        return await self.networks.provide(deployment, policy)
 
     async def _note_wanted_end(self, container_id: str) -> None:
         container = await self._engine.inspect(container_id)

@@ -20,6 +20,7 @@ class EventName(StrEnum):
     PLUGIN_VANISHED = "orchestrator.plugin.vanished"
     PLUGIN_GAVE_UP = "orchestrator.plugin.gave_up"
     PLUGIN_OOM = "orchestrator.plugin.oom"
+    PLUGIN_QUOTA_EXCEEDED = "orchestrator.plugin.quota_exceeded"
     DESIRED_CHANGED = "orchestrator.desired.changed"
     ENGINE_LOST = "orchestrator.engine.lost"
     ENGINE_FOUND = "orchestrator.engine.found"

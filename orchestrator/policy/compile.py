@@ -35,6 +35,7 @@ from orchestrator.policy.baseline import (
     TMP_INODES_PER_MB,
 )
 from orchestrator.policy.grant import Grant, PermissionNotSupportedYet
+from orchestrator.policy.guard_containers import network_mode
 from orchestrator.policy.host_view import with_host_view
 from orchestrator.policy.seccomp import with_network_sockets
 
@@ -201,16 +202,15 @@ def _widen(spec: ContainerSpec, permission: Permission, grant: Grant, site: Site
             )
             spec = replace(spec, volume_mounts=(*spec.volume_mounts, data))
             return _with_shares(spec, shares, site, read_only=False)
-        case PluginCommunication() | DatabaseAccess():
-            return spec  # more sockets in the folder that is mounted anyway
+        case PluginCommunication() | DatabaseAccess() | UserInterface():
+            return spec  # more sockets in the folder that is mounted anyway; pages need none
         case ExternalApi():
             return replace(spec, environment=(*spec.environment, *_PROXY))
-        case UserInterface():
-            return spec  # pages come over the calls' own connections
         case SystemInfo():
             return with_host_view(spec)
         case NetworkAccess():
-            raise PermissionNotSupportedYet(spec.plugin_id, (permission.kind,))
+            # No capability: ping needs none, and what the parameters open are rules of the guard.
+            return replace(spec, network_mode=network_mode(site.prefix, spec.plugin_id))
 
 
 def _with_shares(
@@ -230,21 +230,9 @@ def _with_shares(
 
 
 def _unsupported(permission: Permission) -> tuple[str, ...]:
-    match permission:
-        case FileSystemRead(any_owner=True):
-            return ("file_system_read.any_owner",)
-        case (
-            FileSystemRead()
-            | FileSystemWrite()
-            | PluginCommunication()
-            | ExternalApi()
-            | DatabaseAccess()
-            | UserInterface()
-            | SystemInfo()
-        ):
-            return ()
-        case _:
-            return (permission.kind,)
+    if isinstance(permission, FileSystemRead) and permission.any_owner:
+        return ("file_system_read.any_owner",)
+    return ()
 
 
 def _digest(spec: ContainerSpec, grant: Grant, policy: SecurityPolicy) -> str:

@@ -15,12 +15,14 @@ from orchestrator.model.permissions import (
     ExternalApi,
     FileSystemRead,
     FileSystemWrite,
+    NetworkAccess,
     Permission,
     PermissionKind,
 )
 from orchestrator.model.policy import SecurityPolicy
 from orchestrator.model.versions import older
 from orchestrator.policy.grant import Grant, Injected, PermissionRefused, Refusal, Withheld
+from orchestrator.policy.guard import guard_rules, is_held_back
 from orchestrator.version import CORE_VERSION
 
 _OPEN_WHEN_EMPTY = frozenset({"allow", "ports"})
@@ -38,7 +40,7 @@ def decide(
 ) -> Grant:
     """What the plugin gets. `config` is `spec.config`, checked and with defaults filled in.
 
-    Raises PermissionRefused with every refusal of every rule.
+    Raises PermissionRefused with every refusal of every rule; NetworkRuleUnusable.
     """
     refusals = tuple(refusal for rule in RULES for refusal in rule(info, manifest, policy))
     if refusals:
@@ -213,6 +215,24 @@ def _databases_named_in_policy(
                 )
 
 
+def _public_unless_allowed(
+    info: PluginInfo, manifest: PluginManifest, policy: SecurityPolicy
+) -> Iterator[Refusal]:
+    """Raises NetworkRuleUnusable: now, and not when the plugin starts."""
+    for permission in manifest.spec.permissions:
+        if not isinstance(permission, NetworkAccess):
+            continue
+        rules = guard_rules(permission, info.limits)
+        for place in (*rules.addresses, *rules.networks):
+            if is_held_back(place, policy.egress.allowed_private):
+                yield Refusal(
+                    rule="private_not_allowed",
+                    field="spec.permissions.network_access.allow",
+                    found=place,
+                    expected="public addresses, or what policy.egress.allowed_private names",
+                )
+
+
 def _within_ceilings(
     info: PluginInfo, manifest: PluginManifest, policy: SecurityPolicy
 ) -> Iterator[Refusal]:
@@ -266,6 +286,7 @@ RULES: tuple[Rule, ...] = (
     _allowed_by_policy,
     _shares_named_in_policy,
     _databases_named_in_policy,
+    _public_unless_allowed,
     _known_secrets,
     _credentials_for_granted_hosts,
     _within_ceilings,

@@ -36,11 +36,11 @@ PERMISSIONS: Mapping[PermissionKind, Enforcement] = MappingProxyType(
             settings=("share_mounts", "volume_mounts"),
         ),
         PermissionKind.NETWORK_ACCESS: Enforcement(
-            does="joins a network of the plugin's own",
+            does="joins a network of the plugin's own, in which it can only call out",
             held_by="kernel: packet filter (nftables) in a network namespace whose rules the "
             "plugin cannot change, in force before it starts; the host, other plugins, private "
             "and metadata addresses are dropped unless named",
-            settings=("network_mode", "capabilities"),
+            settings=("network_mode",),
         ),
         PermissionKind.DATABASE_ACCESS: Enforcement(
             does="adds one socket for each named database; still no network",
@@ -89,7 +89,8 @@ LIMITS: Mapping[str, Enforcement] = MappingProxyType(
         ),
         "max_network_mb": Enforcement(
             does="MiB in both directions within the policy's window; then nothing passes",
-            held_by="brokers, which count each byte; kernel: nftables quota on a network",
+            held_by="brokers, which count each byte; kernel: nftables quota on a network, in "
+            "whole packets",
         ),
         "max_execution_time_sec": Enforcement(
             does="seconds for one call; then it is given up, and a stuck plugin is replaced",

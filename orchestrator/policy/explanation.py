@@ -196,11 +196,7 @@ def _lifted(rule: str, grant: Grant) -> bool:
         case "host_hidden":
             return any(isinstance(p, SystemInfo) for p in grant.permissions)
         case "no_capabilities":
-            return any(
-                (isinstance(p, NetworkAccess) and (p.raw or p.low_ports))
-                or (isinstance(p, FileSystemRead) and p.any_owner)
-                for p in grant.permissions
-            )
+            return any(isinstance(p, FileSystemRead) and p.any_owner for p in grant.permissions)
         case _:
             return False
 

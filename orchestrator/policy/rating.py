@@ -210,13 +210,13 @@ RULES: tuple[RatingRule, ...] = (
     RatingRule(
         name="raw_sockets",
         points=2,
-        reason="makes packets of any kind (NET_RAW)",
+        reason="sends ICMP (ping), which also carries data",
         applies=lambda case: case.any_of(lambda p: isinstance(p, NetworkAccess) and p.raw),
     ),
     RatingRule(
         name="low_ports",
         points=1,
-        reason="listens on ports below 1024",
+        reason="sends from ports below 1024, which old services take for root's",
         applies=lambda case: case.any_of(lambda p: isinstance(p, NetworkAccess) and p.low_ports),
     ),
     RatingRule(

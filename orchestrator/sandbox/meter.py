@@ -40,6 +40,22 @@ class NetworkMeter:
             self._add(slot, allowed)
         return allowed
 
+    def note(self, count: int) -> None:
+        """Count bytes that passed elsewhere, also beyond the limit."""
+        slot = self._roll()
+        if count > 0:
+            self._add(slot, count)
+
+    def hold_to(self, *, limit_bytes: int, window_seconds: float) -> None:
+        """Another limit or window from now on; what was counted stays counted."""
+        self.limit_bytes = limit_bytes
+        if window_seconds != self.window_seconds:
+            state = self.state()
+            self.window_seconds, self._slot_seconds = window_seconds, window_seconds / SLOTS
+            self._slots.clear()
+            self._used = 0
+            self.restore(state)
+
     def used(self) -> int:
         """Bytes within the window."""
         self._roll()

@@ -155,6 +155,7 @@ class Api:
             "dependencies": list(deployment.dependencies),
             "calls_in_flight": sandbox.in_flight if sandbox is not None else 0,
             "disk_enforced_by": fleet.disks.get(plugin_id, ""),
+            "network": fleet.networks.get(plugin_id),
             "report": asdict(report) if report is not None else None,
             "last_failure": {"reason": history.reason, "detail": history.detail}
             if history.reason

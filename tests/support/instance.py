@@ -152,7 +152,8 @@ class Instance:
         """Plugin → container id of every container that carries the instance's labels."""
         with engine() as client:
             found = client.containers(all=True, filters=self._chosen())
-        return {c["Labels"]["orchestrator.plugin"]: c["Id"] for c in found}
+        labelled = ((c["Labels"].get("orchestrator.plugin"), c["Id"]) for c in found)
+        return {plugin: container_id for plugin, container_id in labelled if plugin}
 
     def volumes(self) -> list[str]:
         """Names of the volumes that carry the instance's label."""
@@ -216,6 +217,8 @@ class Instance:
         with engine() as client:
             for container in client.containers(all=True, filters=self._chosen()):
                 client.remove_container(container["Id"], force=True)
+            for network in client.networks(filters=self._chosen()):
+                client.remove_network(network["Id"])
             for name in self.volumes():
                 client.remove_volume(name, force=True)
         for line in self.loop_devices():

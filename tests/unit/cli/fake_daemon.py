@@ -37,6 +37,7 @@ PLUGIN: Mapping[str, Any] = {
     "dependencies": [],
     "calls_in_flight": 0,
     "disk_enforced_by": "",
+    "network": None,
     "report": None,
     "last_failure": None,
     "recent_failures": 0,

@@ -11,7 +11,6 @@ from orchestrator.model.limits import ResourceLimits
 from orchestrator.model.permissions import (
     FileSystemRead,
     FileSystemWrite,
-    NetworkAccess,
 )
 from orchestrator.policy.compile import (
     Compiled,
@@ -205,7 +204,6 @@ def test_granted_secrets_are_mounted_read_only_and_only_then(make: Any) -> None:
 
 
 UNSUPPORTED = [
-    (NetworkAccess(), "network_access"),
     (FileSystemRead(shares=("docs",), any_owner=True), "file_system_read.any_owner"),
 ]
 
@@ -224,14 +222,9 @@ def test_what_cannot_be_enforced_yet_is_refused_by_name(
 
 def test_all_that_cannot_be_enforced_yet_is_named_at_once(make: Any) -> None:
     with pytest.raises(PermissionNotSupportedYet) as caught:
-        compiled(
-            make,
-            NetworkAccess(),
-            FileSystemWrite(),
-            FileSystemRead(any_owner=True),
-        )
+        compiled(make, FileSystemWrite(), FileSystemRead(any_owner=True))
 
-    assert caught.value.permissions == ("network_access", "file_system_read.any_owner")
+    assert caught.value.permissions == ("file_system_read.any_owner",)
 
 
 def test_each_limit_becomes_a_number_of_the_container(make: Any) -> None:

@@ -79,7 +79,7 @@ def test_a_limit_lowered_to_the_ceiling_makes_a_greedy_plugin_acceptable(make: A
 
 
 def test_naming_ports_of_a_network_that_was_asked_for_whole_is_granted(make: Any) -> None:
-    narrower = NetworkAccess(ports=(443,), allow=("192.0.2.7",))
+    narrower = NetworkAccess(ports=(443,), allow=("192.175.48.7",))
     grant = decide(
         make.info(permissions=(NetworkAccess(),)),
         make.manifest(narrower),

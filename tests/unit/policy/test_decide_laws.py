@@ -30,7 +30,7 @@ EACH: dict[str, st.SearchStrategy[Any]] = {
     "file_system_write": st.builds(FileSystemWrite, shares=SHARES),
     "network_access": st.builds(
         NetworkAccess,
-        allow=subsets("192.0.2.1", "192.0.2.2"),
+        allow=subsets("192.175.48.1", "192.175.48.2"),
         ports=subsets(80, 443),
         raw=st.booleans(),
         low_ports=st.booleans(),

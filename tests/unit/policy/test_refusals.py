@@ -16,6 +16,7 @@ from orchestrator.model.permissions import (
 )
 from orchestrator.policy.decide import RULES, decide
 from orchestrator.policy.grant import PermissionRefused
+from orchestrator.policy.guard import NetworkRuleUnusable
 
 READ_DOCS = FileSystemRead(shares=("docs",))
 
@@ -30,6 +31,16 @@ def refusals(info: Any, manifest: Any, policy: Any) -> list[str]:
 Row = tuple[dict[str, Any], tuple[Any, ...], dict[str, Any], dict[str, Any], str]
 # plugin.yaml, permissions granted, the rest of the manifest's spec, policy; and the refusal.
 ROWS: list[Row] = [
+    (
+        {"permissions": (NetworkAccess(),)},
+        (NetworkAccess(allow=("10.1.0.0/16", "10.2.0.1", "192.175.48.7")),),
+        {},
+        {"egress": {"allowed_private": ("10.2.0.0/24",)}},
+        (
+            "spec.permissions.network_access.allow: found 10.1.0.0/16, expected public addresses, "
+            "or what policy.egress.allowed_private names [private_not_allowed]"
+        ),
+    ),
     (
         {"plugin_id": "other"},
         (),
@@ -285,9 +296,10 @@ def test_a_rule_says_where_it_says_no_with_what_it_found_and_expected(make: Any,
 def test_every_rule_has_a_row() -> None:
     named = {refusal.rpartition("[")[2].rstrip("]") for *_, refusal in ROWS}
 
-    assert len(RULES) == 10
+    assert len(RULES) == 11
     assert named == {
         "name_mismatch",
+        "private_not_allowed",
         "core_too_old",
         "core_too_new",
         "permission_not_asked",
@@ -335,3 +347,12 @@ def test_all_refusals_of_all_rules_come_at_once(make: Any) -> None:
     assert str(error).splitlines()[0] == "other: refused by policy:"
     assert str(error).splitlines()[1:] == [f"  {refusal}" for refusal in error.refusals]
     assert (error.kind, error.code) == (Kind.DENIED, "permission_refused")
+
+
+def test_an_allow_that_packets_cannot_be_told_by_is_refused_before_anything_starts(
+    make: Any,
+) -> None:
+    allow = NetworkAccess(allow=("example.com",))
+
+    with pytest.raises(NetworkRuleUnusable, match=r"network_access\.allow: found 'example\.com'"):
+        decide(make.info(permissions=(allow,)), make.manifest(allow), make.policy(), config={})

@@ -1,0 +1,317 @@
+"""The guard's order of steps, and its repairs, on the in-memory engine."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from orchestrator.engine.base import LABEL_INSTANCE, LABEL_ROLE, EngineUnavailable, StartRefused
+from orchestrator.engine.memory import MemoryEngine
+from orchestrator.engine.memory_networks import MemoryNetworks
+from orchestrator.engine.networks import SubnetsExhausted, SubnetTaken
+from orchestrator.manager.guard_answers import (
+    GuardAnswerUnreadable,
+    GuardCounters,
+    HostNetwork,
+    read_counters,
+    read_host_network,
+)
+from orchestrator.manager.network_guard import GuardFailed, NetworkGuard
+from orchestrator.model.container import ContainerSpec, ContainerState
+from orchestrator.policy.guard import GuardRules
+
+RULES = GuardRules(quota_bytes=1_000, internet=True)
+LABELS = {LABEL_INSTANCE: "one"}
+HOST = """\
+1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever
+4: eth0    inet 192.0.2.2/24 brd 192.0.2.255 scope global eth0\\       valid_lft forever
+9: tun0    inet 10.8.0.2 peer 10.8.0.1/32 scope global tun0\\       valid_lft forever
+--
+default via 192.0.2.1 dev eth0
+0.0.0.0/1 via 10.8.0.1 dev tun0
+192.0.2.0/24 dev eth0 scope link  src 192.0.2.2
+blackhole 10.213.8.0/24
+local 192.0.2.2 dev eth0 table local scope host  src 192.0.2.2
+"""
+COUNTERS = """\
+{"nftables": [{"metainfo": {"version": "1.0.6"}}, {"quota": {"family": "inet", "name": "traffic",\
+ "table": "orchestrator", "handle": 2, "bytes": 1000, "used": 300, "inv": true}}]}
+{"nftables": [{"counter": {"name": "sent", "packets": 2, "bytes": 200}},\
+ {"counter": {"name": "received", "packets": 1, "bytes": 100}},\
+ {"counter": {"name": "refused", "packets": 4, "bytes": 240}}]}
+"""
+
+
+class Hands:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> float:
+        return self.seconds
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+@dataclass(kw_only=True)
+class House:
+    """A guard on paper; `loaded` is what nft was told."""
+
+    engine: MemoryEngine = field(default_factory=MemoryEngine)
+    networks: MemoryNetworks = field(default_factory=MemoryNetworks)
+    clock: Hands = field(default_factory=Hands)
+    loaded: list[str] = field(default_factory=list)
+    nft_exit_code: int = 0
+    pool: str = "10.213.0.0/16"
+
+    def __post_init__(self) -> None:
+        self.engine.on_start = self._play
+
+    def guard(self, kind: type[NetworkGuard] = NetworkGuard) -> Any:
+        async def image() -> str:
+            return "guard:1"
+
+        return kind(
+            engine=self.engine,
+            networks=self.networks,
+            image=image,
+            prefix="orchestrator-one",
+            labels=LABELS,
+            seccomp_profile="{}",
+            clock=self.clock,
+            pool=self.pool,
+        )
+
+    def _play(self, spec: ContainerSpec, state: ContainerState) -> None:
+        if spec.command[0] == "/usr/sbin/nft":
+            self.loaded.append(spec.command[-1])
+            text = COUNTERS if "-j" in spec.command else "some words\n"
+            self._print(state, text, self.nft_exit_code)
+        elif spec.command[0] == "/bin/sh":
+            self._print(state, HOST, 0)
+
+    def _print(self, state: ContainerState, text: str, exit_code: int) -> None:
+        for line in text.splitlines():
+            self.engine.log(state.container_id, line)
+        self.engine.die(state.container_id, exit_code=exit_code)
+
+
+async def test_the_rules_are_loaded_before_the_network_mode_is_known() -> None:
+    house = House()
+    mode = await house.guard().ensure("a", RULES)
+    started = [name for verb, name in house.engine.calls if verb == "start"]
+
+    assert mode == "container:orchestrator-one-a-pause"
+    assert started == [
+        "orchestrator-one-guard-host",
+        "orchestrator-one-a-pause",
+        "orchestrator-one-a-guard",
+    ]
+    assert len(house.loaded) == 1
+    assert "192.0.2.2" in house.loaded[0]
+
+
+async def test_no_helper_stays() -> None:
+    house = House()
+    await house.guard().ensure("a", RULES)
+    [left] = await house.engine.list(LABELS)
+
+    assert left.label(LABEL_ROLE) == "pause"
+
+
+async def test_ensuring_again_keeps_pause_and_network_and_loads_the_rules_anew() -> None:
+    house = House()
+    guard = house.guard()
+    await guard.ensure("a", RULES)
+    before = (await guard.guarded(), [it.subnets for it in await house.networks.list({})])
+    await guard.ensure("a", RULES)
+    after = (await guard.guarded(), [it.subnets for it in await house.networks.list({})])
+
+    assert after == before
+    assert len(house.loaded) == 2
+
+
+async def test_rules_that_did_not_load_are_a_failure_with_nfts_words() -> None:
+    house = House(nft_exit_code=1)
+
+    with pytest.raises(GuardFailed, match="exit code 1, expected 0: some words"):
+        await house.guard().ensure("a", RULES)
+
+
+@pytest.mark.parametrize(
+    ("verb", "nth"),
+    [
+        ("create", 1),
+        ("start", 1),
+        ("create", 2),
+        ("start", 2),
+        ("create", 3),
+        ("start", 3),
+        ("remove", 1),
+        ("remove", 2),
+        ("logs", 2),
+    ],
+)
+async def test_cut_off_anywhere_the_next_one_finishes(verb: str, nth: int) -> None:
+    house = House()
+    house.engine.fail_next(verb, EngineUnavailable("killed"), nth=nth)
+    with pytest.raises(EngineUnavailable):
+        await house.guard().ensure("a", RULES)
+    house.loaded.clear()
+    await house.guard().ensure("a", RULES)
+    containers = await house.engine.list(LABELS)
+
+    assert [it.label(LABEL_ROLE) for it in containers] == ["pause"]
+    assert len(await house.networks.list({})) == 1
+    assert len(house.loaded) == 1
+
+
+async def test_two_plugins_get_subnets_of_their_own() -> None:
+    house = House()
+    guard = house.guard()
+    async with asyncio.TaskGroup() as group:
+        for plugin_id in ("a", "b", "c"):
+            group.create_task(guard.ensure(plugin_id, RULES))
+    networks = await house.networks.list({})
+
+    assert len({network.subnets for network in networks}) == 3
+
+
+async def test_routes_of_the_host_are_kept_clear_of() -> None:
+    """The pool's other half is a blackhole route."""
+    house = House(pool="10.213.8.0/23")
+    await house.guard().ensure("a", RULES)
+    [network] = await house.networks.list({})
+
+    assert network.subnets[0].startswith("10.213.9.")
+
+
+async def test_a_subnet_taken_by_somebody_faster_is_passed_over() -> None:
+    house = House()
+    for nth in (1, 2):
+        house.networks.failures.add("create", SubnetTaken("somebody was faster"), nth=nth)
+    await house.guard().ensure("a", RULES)
+
+    assert len(await house.networks.list({})) == 1
+
+
+async def test_a_pool_without_room_is_told_in_numbers() -> None:
+    house = House(pool="10.213.8.0/24")
+
+    with pytest.raises(SubnetsExhausted, match=r"no free /29 in 10\.213\.8\.0/24"):
+        await house.guard().ensure("a", RULES)
+
+
+async def test_the_host_is_asked_anew_after_a_while() -> None:
+    house = House()
+    guard = house.guard()
+    for seconds in (0.0, 20.0, 40.0):
+        house.clock.seconds = seconds
+        await guard.ensure("a", RULES)
+    asked = [verb for verb, name in house.engine.calls if name.endswith("guard-host")]
+
+    assert asked == ["create", "start", "remove"] * 2
+
+
+async def test_cut_empties_the_network_and_ensure_fills_it() -> None:
+    house = House()
+    guard = house.guard()
+    await guard.ensure("a", RULES)
+    [pause] = await guard.guarded()
+    await guard.cut("a")
+    [cut] = await house.networks.list({})
+    await guard.ensure("a", RULES)
+    [back] = await house.networks.list({})
+
+    assert (cut.containers, back.containers) == ((), (pause.container_id,))
+
+
+async def test_a_stopped_pause_is_started_again_so_that_its_plugin_can_join_it() -> None:
+    house = House()
+    guard = house.guard()
+    await guard.ensure("a", RULES)
+    [pause] = await guard.guarded()
+    house.engine.die(pause.container_id)
+    [stopped] = await guard.guarded()
+    counters = await guard.counters("a")
+    await guard.ensure("a", RULES)
+    [renewed] = await guard.guarded()
+
+    assert (stopped.running, counters, renewed.running) == (False, None, True)
+    assert renewed.container_id == pause.container_id
+    assert renewed.run != pause.run
+
+
+async def test_a_pause_that_will_not_start_again_is_made_anew() -> None:
+    house = House()
+    guard = house.guard()
+    await guard.ensure("a", RULES)
+    [pause] = await guard.guarded()
+    house.engine.die(pause.container_id)
+    house.engine.fail_next("start", StartRefused("its network is gone"))
+    await guard.ensure("a", RULES)
+    [renewed] = await guard.guarded()
+
+    assert renewed.running
+    assert renewed.container_id != pause.container_id
+
+
+async def test_another_quota_is_loaded_alone_and_says_what_is_used() -> None:
+    house = House()
+    guard = house.guard()
+    await guard.ensure("a", RULES)
+    await guard.set_quota("a", 2_000, used_bytes=300)
+
+    assert house.loaded[1].split("\n")[1] == "quota traffic { over 2000 bytes used 300 bytes }"
+    assert "chain" not in house.loaded[1]
+
+
+async def test_removing_takes_this_plugins_and_leaves_others() -> None:
+    house = House()
+    guard = house.guard()
+    await guard.ensure("a", RULES)
+    await guard.ensure("b", RULES)
+    await guard.remove("a")
+
+    assert [it.plugin_id for it in await guard.guarded()] == ["b"]
+    assert [it.label("orchestrator.guards") for it in await house.networks.list({})] == ["b"]
+
+
+async def test_counters_are_what_nft_says() -> None:
+    house = House()
+    guard = house.guard()
+    await guard.ensure("a", RULES)
+    counters = await guard.counters("a")
+
+    assert counters == GuardCounters(
+        quota_bytes=1_000,
+        used_bytes=300,
+        sent_bytes=200,
+        received_bytes=100,
+        refused_packets=4,
+        refused_bytes=240,
+    )
+    assert not counters.exhausted
+
+
+def test_the_host_is_its_addresses_and_routes_without_the_ways_to_everywhere() -> None:
+    assert read_host_network(HOST) == HostNetwork(
+        addresses=("10.8.0.2", "192.0.2.2"),
+        networks=("10.213.8.0/24", "192.0.2.0/24", "192.0.2.2"),
+    )
+
+
+@pytest.mark.parametrize("text", ["", "--\n", "nonsense\n--\nnonsense", HOST.partition("--")[0]])
+def test_a_host_that_says_nothing_of_its_addresses_is_not_believed(text: str) -> None:
+    """With no address of the host known, none would be shut."""
+    with pytest.raises(GuardAnswerUnreadable):
+        read_host_network(text)
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"nftables": []}', "Error: no such table"])
+def test_counters_that_cannot_be_read_are_no_counters(text: str) -> None:
+    with pytest.raises(GuardAnswerUnreadable):
+        read_counters(text)

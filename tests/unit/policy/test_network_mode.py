@@ -1,0 +1,34 @@
+"""network_access in the compiled container: it joins the pause, and nothing else differs."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from orchestrator.model.permissions import NetworkAccess
+from orchestrator.policy.compile import compile_spec
+
+
+@pytest.mark.parametrize(
+    "permission",
+    [NetworkAccess(), NetworkAccess(raw=True, low_ports=True), NetworkAccess(ports=(443,))],
+)
+def test_the_plugin_joins_its_own_pause_and_gets_no_capability(make: Any, permission: Any) -> None:
+    without = make.deployment()
+    found = make.deployment(permission)
+    mode = "container:orchestrator-home-0a1b-notes-pause"
+
+    assert found.compiled.spec.network_mode == mode
+    assert found.compiled.spec.capabilities == ()
+    assert without.compiled.spec.network_mode == "none"
+    assert replace(
+        found.compiled.spec, network_mode="none", environment=(), bind_mounts=()
+    ) == replace(without.compiled.spec, environment=(), bind_mounts=())
+
+
+def test_another_allow_is_another_digest_so_that_the_rules_are_loaded_anew(make: Any) -> None:
+    def digest(*allow: str) -> str:
+        grant = make.deployment(NetworkAccess(allow=allow)).grant
+        return compile_spec(grant, make.policy(), make.site(), image="i").digest
+
+    assert digest("192.175.48.7") != digest("192.175.48.8")
