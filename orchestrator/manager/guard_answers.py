@@ -18,7 +18,7 @@ class GuardCounters:
 
     quota_bytes: int
     used_bytes: int
-    """Towards the quota, what was cut off included."""
+    """Towards the quota; nft tells at most the quota itself, whatever was refused beyond."""
     sent_bytes: int = 0
     received_bytes: int = 0
     refused_packets: int = 0

@@ -30,7 +30,7 @@ from orchestrator.manager.guard_answers import (
     read_host_network,
 )
 from orchestrator.model.container import ContainerPhase, ContainerSpec, ContainerState
-from orchestrator.policy.guard import GuardRules, quota, ruleset
+from orchestrator.policy.guard import GuardRules, new_quota, quota, ruleset
 from orchestrator.policy.guard_containers import (
     host_spec,
     network_mode,
@@ -130,12 +130,14 @@ class NetworkGuard:
                 return None
             return read_counters(await self._nft(plugin_id, await self._image(), _COUNTERS))
 
-    async def set_quota(self, plugin_id: str, quota_bytes: int, *, used_bytes: int) -> None:
-        """Another quota, counted from the pause's start as before. Raises GuardFailed."""
+    async def set_quota(self, plugin_id: str, left: int, *, known: GuardCounters) -> None:
+        """Let `left` bytes more pass than `known` counts. Raises GuardFailed."""
         async with self._locks[plugin_id]:
-            if await self._is_running(plugin_id):
-                text = quota(quota_bytes, used_bytes=used_bytes)
-                await self._nft(plugin_id, await self._image(), (text,))
+            if not await self._is_running(plugin_id):
+                return
+            used = known.used_bytes
+            text = new_quota(left) if known.exhausted else quota(used + left, used_bytes=used)
+            await self._nft(plugin_id, await self._image(), (text,))
 
     async def cut(self, plugin_id: str) -> None:
         """The emergency brake: no packet passes any more, until `ensure`. Waits for no lock."""

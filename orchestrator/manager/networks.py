@@ -224,12 +224,10 @@ class PluginNetworks:
         and falls when a broker of the same plugin carries bytes.
         """
         left = account.meter.left()
-        wanted = counters.used_bytes + left
-        if wanted == counters.quota_bytes or (
-            wanted > counters.quota_bytes and left < SMALLEST_REST_BYTES
-        ):
-            return  # as it was, or too little to be worth it
-        await self._guard.set_quota(plugin_id, wanted, used_bytes=counters.used_bytes)
+        as_it_was = counters.used_bytes + left == counters.quota_bytes
+        if left < SMALLEST_REST_BYTES if counters.exhausted else as_it_was:
+            return
+        await self._guard.set_quota(plugin_id, left, known=counters)
 
     def _tell(self, plugin_id: str, account: Account, counters: GuardCounters) -> None:
         """Once in a window."""

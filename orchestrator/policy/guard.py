@@ -141,8 +141,7 @@ def ruleset(
             "}",
             f"flush table inet {TABLE}",
             f"table inet {TABLE} {{",
-            *_chain("sending", [_OVER_QUOTA, 'counter name "sent" accept']),
-            *_chain("receiving", [_OVER_QUOTA, 'counter name "received" accept']),
+            *_counted(),
             *_chain("destinations", _destinations(rules, host, pool)),
             *_chain("output", _output(rules)),
             *_chain("input", _INPUT),
@@ -154,6 +153,30 @@ def ruleset(
 def quota(quota_bytes: int, *, used_bytes: int) -> str:
     """What `nft` loads to change the quota alone; what is used already stays used."""
     return f"table inet {TABLE} {{\n{_quota(quota_bytes, used_bytes)}\n}}"
+
+
+def new_quota(quota_bytes: int) -> str:
+    """What `nft` loads, in one transaction, for a quota of which nothing is used.
+
+    For one that is exhausted: it has counted what it refused, too, and does not tell how much.
+    """
+    return "\n".join(
+        [
+            *(f"flush chain inet {TABLE} {name}" for name in ("sending", "receiving")),
+            f"delete quota inet {TABLE} traffic",
+            f"table inet {TABLE} {{",
+            _quota(quota_bytes, 0),
+            *_counted(),
+            "}",
+        ]
+    )
+
+
+def _counted() -> list[str]:
+    return [
+        *_chain("sending", [_OVER_QUOTA, 'counter name "sent" accept']),
+        *_chain("receiving", [_OVER_QUOTA, 'counter name "received" accept']),
+    ]
 
 
 def _quota(quota_bytes: int, used_bytes: int) -> str:

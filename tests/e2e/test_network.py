@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -23,6 +22,7 @@ from tests.support.internet import (
     PORTS,
     PRIVATE,
     FarSide,
+    host_addresses,
 )
 from tests.support.workshop import Workshop
 
@@ -113,12 +113,6 @@ def network(plugins: Instance, plugin: str) -> dict[str, str]:
     networks: dict[str, dict[str, str]] = pause(plugins, plugin)["NetworkSettings"]["Networks"]
     [found] = networks.values()
     return found
-
-
-def host_addresses() -> list[str]:
-    done = subprocess.run(["ip", "-j", "-4", "addr"], capture_output=True, check=True)
-    found = [address["local"] for link in json.loads(done.stdout) for address in link["addr_info"]]
-    return [address for address in found if not address.startswith("127.")]
 
 
 def test_a_granted_address_answers_on_a_granted_port_and_nothing_else_does(

@@ -1,7 +1,7 @@
 """The guard's order of steps, and its repairs, on the in-memory engine."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -263,10 +263,16 @@ async def test_another_quota_is_loaded_alone_and_says_what_is_used() -> None:
     house = House()
     guard = house.guard()
     await guard.ensure("a", RULES)
-    await guard.set_quota("a", 2_000, used_bytes=300)
+    counters = await guard.counters("a")
+    assert counters is not None
+    house.loaded.clear()
+    await guard.set_quota("a", 1_700, known=counters)
+    await guard.set_quota("a", 1_700, known=replace(counters, used_bytes=1_000))
 
-    assert house.loaded[1].split("\n")[1] == "quota traffic { over 2000 bytes used 300 bytes }"
-    assert "chain" not in house.loaded[1]
+    assert house.loaded[0].split("\n")[1] == "quota traffic { over 2000 bytes used 300 bytes }"
+    assert "chain" not in house.loaded[0]
+    assert "delete quota inet orchestrator traffic" in house.loaded[1]
+    assert "quota traffic { over 1700 bytes used 0 bytes }" in house.loaded[1]
 
 
 async def test_removing_takes_this_plugins_and_leaves_others() -> None:

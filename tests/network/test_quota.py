@@ -85,12 +85,13 @@ async def test_a_larger_quota_goes_on_where_the_smaller_ended(place: Place) -> N
 
 
 @pytest.mark.usefixtures("internet")
-async def test_a_quota_that_is_raised_lets_it_go_on_by_that_much(place: Place) -> None:
+@pytest.mark.parametrize("sent", [PACKETS - 10, PACKETS + 40], ids=["unused", "exhausted"])
+async def test_a_quota_that_is_set_lets_it_go_on_by_that_much(place: Place, sent: int) -> None:
     await place.guard.ensure("a", RULES)
-    await place.attempt("a", ["flood", FAR, PORT, PAYLOAD, PACKETS + 1])
+    await place.attempt("a", ["flood", FAR, PORT, PAYLOAD, sent])
     counters = await place.guard.counters("a")
     assert counters is not None
-    await place.guard.set_quota("a", counters.used_bytes + 100, used_bytes=counters.used_bytes)
+    await place.guard.set_quota("a", 100, known=counters)
     answers = [await place.attempt("a", ["udp", FAR, PORT]) for _ in range(2)]
 
     # 36 bytes there and 36 back fit into 100, another 36 there and nothing more.

@@ -3,6 +3,7 @@
 Its fixtures are registered in tests/conftest.py, as the addresses can be there once.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -39,6 +40,13 @@ class FarSide:
 
 def _ip(*words: str, check: bool = True) -> None:
     subprocess.run(["ip", *words], check=check, capture_output=True)
+
+
+def host_addresses() -> list[str]:
+    """Of every interface, loopback left out: some may have no bridge of the engine's."""
+    done = subprocess.run(["ip", "-j", "-4", "addr"], capture_output=True, check=True)
+    found = [address["local"] for link in json.loads(done.stdout) for address in link["addr_info"]]
+    return [address for address in found if not address.startswith("127.")]
 
 
 @pytest.fixture(scope="session")

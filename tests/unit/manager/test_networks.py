@@ -30,9 +30,10 @@ class CountingGuard(NetworkGuard):
         pauses = [it for it in await self.guarded() if it.plugin_id == plugin_id and it.running]
         return self.now if pauses else None
 
-    async def set_quota(self, plugin_id: str, quota_bytes: int, *, used_bytes: int) -> None:
-        self.quotas.append(quota_bytes)
-        self.now = replace(self.now, quota_bytes=quota_bytes)
+    async def set_quota(self, plugin_id: str, left: int, *, known: GuardCounters) -> None:
+        self.quotas.append(left)
+        used = 0 if known.exhausted else known.used_bytes
+        self.now = replace(self.now, quota_bytes=used + left, used_bytes=used)
 
 
 class Town:
@@ -66,9 +67,10 @@ class Town:
         await self.networks.tend(self.make.policy())
 
     def used(self, sent: int, *, refused: int = 0) -> None:
-        self.guard.now = replace(
-            self.guard.now, used_bytes=sent + refused, sent_bytes=sent, refused_packets=refused
-        )
+        """As nft tells it: never more used than the quota."""
+        now = self.guard.now
+        used = min(sent + refused, now.quota_bytes)
+        self.guard.now = replace(now, used_bytes=used, sent_bytes=sent, refused_packets=refused)
 
 
 @pytest.fixture
@@ -119,7 +121,7 @@ async def test_what_a_broker_carries_lowers_the_quota(town: Town) -> None:
     account.meter.take(500)
     await town.turn()
 
-    assert town.guard.quotas == [MIB - 500]
+    assert town.guard.quotas == [MIB - 1_500]
 
 
 async def test_the_quota_rises_as_the_window_moves_on(town: Town) -> None:
@@ -128,7 +130,7 @@ async def test_the_quota_rises_as_the_window_moves_on(town: Town) -> None:
     await town.turn()
     await town.turn(2 * HOUR)
 
-    assert town.guard.quotas == [MIB - 100 + 1_000 + MIB]
+    assert town.guard.quotas == [MIB]
 
 
 async def test_a_quota_that_is_used_up_is_told_once_in_a_window(town: Town) -> None:

@@ -1,4 +1,4 @@
-"""network_access in the compiled container: it joins the pause, and nothing else differs."""
+"""network_access decided and compiled: it joins the pause, and nothing else differs."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,6 +7,8 @@ import pytest
 
 from orchestrator.model.permissions import NetworkAccess
 from orchestrator.policy.compile import compile_spec
+from orchestrator.policy.decide import decide
+from orchestrator.policy.guard import NetworkRuleUnusable
 
 
 @pytest.mark.parametrize(
@@ -32,3 +34,12 @@ def test_another_allow_is_another_digest_so_that_the_rules_are_loaded_anew(make:
         return compile_spec(grant, make.policy(), make.site(), image="i").digest
 
     assert digest("192.175.48.7") != digest("192.175.48.8")
+
+
+def test_an_allow_that_packets_cannot_be_told_by_is_refused_before_anything_starts(
+    make: Any,
+) -> None:
+    allow = NetworkAccess(allow=("example.com",))
+
+    with pytest.raises(NetworkRuleUnusable, match=r"network_access\.allow: found 'example\.com'"):
+        decide(make.info(permissions=(allow,)), make.manifest(allow), make.policy(), config={})

@@ -16,7 +16,6 @@ from orchestrator.model.permissions import (
 )
 from orchestrator.policy.decide import RULES, decide
 from orchestrator.policy.grant import PermissionRefused
-from orchestrator.policy.guard import NetworkRuleUnusable
 
 READ_DOCS = FileSystemRead(shares=("docs",))
 
@@ -347,12 +346,3 @@ def test_all_refusals_of_all_rules_come_at_once(make: Any) -> None:
     assert str(error).splitlines()[0] == "other: refused by policy:"
     assert str(error).splitlines()[1:] == [f"  {refusal}" for refusal in error.refusals]
     assert (error.kind, error.code) == (Kind.DENIED, "permission_refused")
-
-
-def test_an_allow_that_packets_cannot_be_told_by_is_refused_before_anything_starts(
-    make: Any,
-) -> None:
-    allow = NetworkAccess(allow=("example.com",))
-
-    with pytest.raises(NetworkRuleUnusable, match=r"network_access\.allow: found 'example\.com'"):
-        decide(make.info(permissions=(allow,)), make.manifest(allow), make.policy(), config={})
