@@ -168,7 +168,6 @@ class Steps:
             await self._note_wanted_end(container_id)
             await self._launch(plugin_id, container_id, policy)
             return
-        await self.networks.provide(deployment, policy)
         sandbox = self._open(deployment)
         await sandbox.listen(Path(deployment.compiled.sockets_folder))
         await self._access.open(deployment, policy)
@@ -178,6 +177,8 @@ class Steps:
             await self._kill(plugin_id, container_id, (error.reason, str(error)))
             raise
         await self._ready(sandbox, container_id, EventName.PLUGIN_ADOPTED)
+        # After it: the rules of the earlier daemon have held all along.
+        await self.networks.provide(deployment, policy)
 
     async def _ready(self, sandbox: PluginSandbox, container_id: str, event: EventName) -> None:
         container = await self._engine.inspect(container_id)

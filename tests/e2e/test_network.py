@@ -175,14 +175,17 @@ def test_the_plugin_can_neither_read_nor_change_the_rules(plugins: Instance) -> 
     assert answers == ["!PermissionError", "0000000000000000", "!PermissionError"]
 
 
-def test_docker_inspect_shows_the_network_mode_as_the_only_difference(plugins: Instance) -> None:
+def test_docker_inspect_shows_network_mode_and_sockets_as_the_only_difference(
+    plugins: Instance,
+) -> None:
+    """The mounts differ by their folder on the host, as any two plugins' do."""
     plain, wide = (plugins.inspect(name) for name in (PLAIN, WIDE))
     differing = {
         key for key in plain["HostConfig"] if plain["HostConfig"][key] != wide["HostConfig"][key]
     }
     targets = [[mount["Target"] for mount in it["HostConfig"]["Mounts"]] for it in (plain, wide)]
 
-    assert differing == {"NetworkMode", "Mounts"}
+    assert differing == {"NetworkMode", "Mounts", "SecurityOpt"}
     assert wide["HostConfig"]["NetworkMode"] == f"container:{pause(plugins, WIDE)['Id']}"
     assert targets[0] == targets[1]
 
@@ -198,7 +201,8 @@ def test_the_quota_is_exact_and_outlives_the_plugins_restart_and_the_daemons(
     restart(plugins, METERED)
     after_restart = attempt(plugins, METERED, ["udp", FAR, PORT])
     os.kill(plugins.daemon_pid(), signal.SIGKILL)
-    plugins.up()
+    plugins.run("up", "--detach", str(plugins.manifests))
+    eventually(lambda: plugins.ps()[METERED]["status"] == "active", seconds=60)
     after_daemon = attempt(plugins, METERED, ["udp", FAR, PORT])
     restart(plugins, METERED)
     after_both = attempt(plugins, METERED, ["udp", FAR, PORT])

@@ -24,7 +24,7 @@ from orchestrator.engine.guard_image import ensure_guard_image
 from orchestrator.manager.network_guard import NetworkGuard
 from orchestrator.model.container import ContainerPhase, ContainerSpec
 from orchestrator.policy.guard_containers import network_mode, pause_name
-from orchestrator.policy.seccomp import seccomp_profile
+from orchestrator.policy.seccomp import seccomp_profile, with_network_sockets
 
 RUN = f"guard-{os.getpid()}-{os.urandom(3).hex()}"
 HERE = Path(__file__).parent
@@ -63,7 +63,7 @@ class Place:
             log_bytes=1 << 20,
             stop_grace_seconds=0,
             network_mode=network_mode(self.prefix, plugin_id),
-            seccomp_profile=seccomp_profile(),
+            seccomp_profile=with_network_sockets(seccomp_profile()),
         )
         name = f"{self.prefix}-{plugin_id}-insider-{next(_numbers)}"
         container_id = await self.engine.create(spec, name=name, labels=self.labels)
