@@ -29,7 +29,6 @@ from orchestrator.engine.pausing import DockerPausing
 from orchestrator.model.audit import AuditEntry
 from orchestrator.model.policy import SecurityPolicy
 from orchestrator.policy.compile import Site
-from orchestrator.policy.grant import Grant
 from orchestrator.policy.seccomp import seccomp_profile
 from orchestrator.sandbox.code import CodeSandbox, Ground
 from orchestrator.sandbox.code_box import BoxMaker
@@ -75,7 +74,6 @@ async def code_sandbox(folder: Path) -> AsyncIterator[tuple[CodeSandbox, str]]:
             policy=SecurityPolicy,
             site=lambda shares: site,
             languages=images.ensure,
-            grant_of=_no_plugin,
         ),
         auditor=_Silence(),
         clock=SystemClock(),
@@ -89,10 +87,6 @@ async def code_sandbox(folder: Path) -> AsyncIterator[tuple[CodeSandbox, str]]:
             life.cancel()
     wheel.close()
     await clients.aclose()
-
-
-def _no_plugin(plugin_id: str) -> Grant:
-    raise KeyError(plugin_id)
 
 
 async def measure(runs: int) -> tuple[list[float], list[float]]:

@@ -213,7 +213,6 @@ async def build(
                 base_lock=base_lock,
                 place=place_of(settings),
                 wheel=wheel,
-                ledger=ledger,
                 auditor=audit,
                 clock=clock,
                 neighbours=neighbours,

@@ -14,7 +14,6 @@ from orchestrator.manager.manager import PluginManager
 from orchestrator.manager.shares import real_shares
 from orchestrator.model.audit import Auditor
 from orchestrator.policy.compile import Site
-from orchestrator.sandbox.callers import CallLedger
 from orchestrator.sandbox.code import CodeSandbox, Ground
 from orchestrator.sandbox.code_box import BoxMaker
 from orchestrator.sandbox.deadlines import DeadlineWheel
@@ -33,7 +32,6 @@ class CodeParts:
     base_lock: asyncio.Lock
     place: Place
     wheel: DeadlineWheel
-    ledger: CallLedger
     auditor: Auditor
     clock: Clock
     neighbours: Neighbours
@@ -73,14 +71,12 @@ def code_sandbox(settings: DaemonSettings, manager: PluginManager, parts: CodePa
             volumes=parts.volumes,
             labels=place.labels,
             wheel=parts.wheel,
-            ledger=parts.ledger,
             brokers=access.brokers,
         ),
         ground=Ground(
             policy=lambda: manager.policy,
             site=site,
             languages=images.ensure,
-            grant_of=lambda plugin_id: manager.deployment(plugin_id).grant,
         ),
         auditor=parts.auditor,
         clock=parts.clock,

@@ -1,8 +1,8 @@
 """CodeAccess: the brokers behind the sockets of one throw-away sandbox.
 
-Each run is a party of its own to the brokers (`code-python-<token>`), so that no run inherits
-another's calls and the audit log tells them apart; what they send over the network is counted
-together, or a loop of short runs would have no limit at all.
+Each run is a party of its own to the brokers (`code-python-<token>`), so that the audit log tells
+them apart; what they send over the network is counted together, or a loop of short runs would have
+no limit at all. A call that a run makes inherits nothing: it ends with the run, as the broker does.
 """
 
 from collections.abc import Callable

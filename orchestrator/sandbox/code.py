@@ -21,10 +21,9 @@ from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.model.audit import AuditAction, AuditEntry, Auditor, AuditOutcome
 from orchestrator.model.info import PluginInfo
 from orchestrator.model.manifest import LimitsOverride
-from orchestrator.model.permissions import Permission, PermissionKind
+from orchestrator.model.permissions import Permission
 from orchestrator.model.policy import SecurityPolicy
 from orchestrator.policy.compile import Site
-from orchestrator.policy.grant import Grant, PermissionRefused, Refusal
 from orchestrator.sandbox.call import CallFailure, FailureCode
 from orchestrator.sandbox.code_box import BoxMaker, CodeBox, CodeStartFailed, job_of
 from orchestrator.sandbox.code_pool import PoolState, WarmPool
@@ -58,8 +57,6 @@ class Ground:
     """Site for these shares; raises for those that cannot be used."""
     languages: Callable[[str], Awaitable[tuple[PluginInfo, str]]]
     """Language → its runner's metadata and image; CodeImages.ensure."""
-    grant_of: Callable[[str], Grant]
-    """A plugin's grant; raises for one that does not exist."""
 
 
 class CodeSandbox:
@@ -137,20 +134,6 @@ class CodeSandbox:
         done = AuditOutcome.DONE if result.reason is CodeEnd.OK else AuditOutcome.FAILED
         self._auditor.record(replace(entry, outcome=done, why=result.reason))
         return result
-
-    def validate_permissions(self, plugin_id: str, permission: str) -> bool:
-        """True if the plugin was granted it. Raises PermissionRefused."""
-        grant = self._ground.grant_of(plugin_id)
-        names = [granted.kind for granted in grant.permissions]
-        if permission in set(PermissionKind) and permission in names:
-            return True
-        refusal = Refusal(
-            rule="permission_not_granted",
-            field="permission",
-            found=repr(str(permission)),
-            expected=f"one that {plugin_id} was granted: {', '.join(names) or 'none'}",
-        )
-        raise PermissionRefused(plugin_id, (refusal,))
 
     # -- one run --------------------------------------------------------------------------------
 

@@ -26,7 +26,6 @@ from orchestrator.model.policy import CallPolicy, CodePolicy
 from orchestrator.policy.compile import initialize_context
 from orchestrator.sandbox.broker import Broker
 from orchestrator.sandbox.call import Call, CallFailure, Reply
-from orchestrator.sandbox.callers import CallLedger
 from orchestrator.sandbox.code_spec import ROLE_CODE, BoxPlan
 from orchestrator.sandbox.deadlines import DeadlineWheel
 from orchestrator.sandbox.listener import make_folder
@@ -104,7 +103,6 @@ class BoxMaker:
         labels: Mapping[str, str],
         wheel: DeadlineWheel,
         brokers: Callable[[BoxPlan], Sequence[Broker]] = _no_brokers,
-        ledger: CallLedger | None = None,
     ) -> None:
         self.labels = {**labels, LABEL_ROLE: ROLE_CODE}
         self.engine = engine
@@ -114,7 +112,6 @@ class BoxMaker:
         self._volumes = volumes
         self._wheel = wheel
         self._brokers = brokers
-        self._ledger = ledger
 
     async def make(
         self, plan: BoxPlan, *, made_at: float, on_change: Callable[[], None]
@@ -125,11 +122,10 @@ class BoxMaker:
         """
         sandbox = PluginSandbox(
             sandbox_id=plan.compiled.sandbox_id,
-            info=plan.info.model_copy(update={"plugin_id": plan.party}),
+            info=plan.info,
             limits=plan.grant.limits,
             calls=CallPolicy(max_response_mb=plan.max_answer_mb, max_queue=0),
             wheel=self._wheel,
-            ledger=self._ledger,
             on_change=lambda _: on_change(),
         )
         brokers = self._brokers(plan)

@@ -25,7 +25,6 @@ from orchestrator.model.manifest import LimitsOverride
 from orchestrator.model.permissions import FileSystemRead
 from orchestrator.model.policy import CodePolicy, SecurityPolicy, Share
 from orchestrator.policy.compile import Site
-from orchestrator.policy.grant import Grant
 from orchestrator.policy.seccomp import seccomp_profile
 from orchestrator.sandbox.code import CodeSandbox, Ground
 from orchestrator.sandbox.code_box import BoxMaker
@@ -103,14 +102,10 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
             seccomp_profile=seccomp_profile(),
         )
 
-    def grant_of(plugin_id: str) -> Grant:
-        raise KeyError(plugin_id)
-
     ground = Ground(
         policy=lambda: security.model_copy(update={"code": made.policy}),
         site=site,
         languages=images.ensure,
-        grant_of=grant_of,
     )
     made.sandbox = CodeSandbox(maker=maker, ground=ground, auditor=Silence(), clock=SystemClock())
     async with asyncio.TaskGroup() as group:

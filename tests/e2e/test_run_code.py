@@ -58,17 +58,24 @@ def run(instance: Instance, code: str, *more: str, expect: int = 0) -> dict[str,
     return answer
 
 
-def code_containers(instance: Instance) -> list[str]:
-    """Ids of the instance's throw-away containers."""
+def code_containers(instance: Instance) -> dict[str, str]:
+    """The instance's throw-away containers, and what each does."""
     with engine() as client:
         labels = [*instance._chosen()["label"], "orchestrator.role=code"]
-        return [c["Id"] for c in client.containers(all=True, filters={"label": labels})]
+        found = client.containers(all=True, filters={"label": labels})
+    return {c["Id"]: c["State"] for c in found}
 
 
 def pool(instance: Instance) -> set[str]:
     """The pool's containers, once it is full and everything used is gone."""
-    found: set[str] = eventually(lambda: len(ids := set(code_containers(instance))) == 2 and ids)
-    return found
+
+    def full() -> set[str]:
+        found = code_containers(instance)
+        # One that was used would be a third, or run beside one that is not paused yet.
+        return set(found) if sorted(found.values()) == ["paused", "running"] else set()
+
+    ids: set[str] = eventually(full)
+    return ids
 
 
 def test_code_from_standard_input_comes_back_with_its_result(running: Instance) -> None:
@@ -222,6 +229,19 @@ def test_the_pool_fills_and_the_reconcile_loop_leaves_it_alone(running: Instance
     assert "code-python" not in plan.stdout
     assert list(plugins) == ["e2e-beside"]
     assert plugins["e2e-beside"]["status"] == "active"
+
+
+def test_the_memory_of_sandboxes_that_wait_is_promised_before_plugins_get_any(
+    running: Instance,
+) -> None:
+    greedy = running.folder / "greedy.yaml"
+    most = 1_048_576
+    policy = {"code": {"max_memory_mb": most}, "ceilings": {"max_memory_mb": most}}
+    greedy.write_text(json.dumps({"policy": policy}))
+    refused = running.up("--config", str(greedy), expect=74)
+
+    assert "not_admitted" in refused.stderr
+    assert "policy.code.pool_size does not fit" in refused.stderr
 
 
 def test_a_killed_daemons_sandboxes_are_swept_at_the_next_start(running: Instance) -> None:

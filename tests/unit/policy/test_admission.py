@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import Kind, OrchestratorError
-from orchestrator.policy.admission import admit, refused
+from orchestrator.model.limits import ResourceLimits
+from orchestrator.model.policy import CodePolicy, SecurityPolicy
+from orchestrator.policy.admission import admit, promised_to_code, refused
 
 MIB = 1 << 20
 WANTED = st.lists(st.tuples(st.text(max_size=3), st.integers(0, 2_000)), max_size=8)
@@ -64,3 +66,12 @@ def test_what_is_admitted_fits_and_what_is_refused_would_not(
 
     assert sum(memory for _, memory in admitted) <= int(host * (percent / 100))
     assert all(one.others_bytes + one.wanted_bytes > int(host * percent / 100) for one in found)
+
+
+def test_sandboxes_that_wait_for_code_are_promised_their_memory() -> None:
+    policy = SecurityPolicy(code=CodePolicy(pool_size=3, max_memory_mb=64))
+    low = SecurityPolicy(code=policy.code, ceilings=ResourceLimits(max_memory_mb=32))
+
+    assert promised_to_code(policy)[1] == 3 * 64 << 20
+    assert promised_to_code(low)[1] == 3 * 32 << 20
+    assert promised_to_code(SecurityPolicy(code=CodePolicy(pool_size=0)))[1] == 0

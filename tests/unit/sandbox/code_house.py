@@ -3,7 +3,7 @@
 import asyncio
 import json
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +20,10 @@ from orchestrator.model.info import PluginCategory, PluginInfo
 from orchestrator.model.limits import ResourceLimits
 from orchestrator.model.policy import CodePolicy, SecurityPolicy
 from orchestrator.policy.compile import Site
-from orchestrator.policy.grant import Grant
+from orchestrator.sandbox.broker import Broker
 from orchestrator.sandbox.code import CodeSandbox, Ground
 from orchestrator.sandbox.code_box import BoxMaker
+from orchestrator.sandbox.code_spec import BoxPlan
 from orchestrator.sandbox.deadlines import DeadlineWheel
 from tests.unit.sandbox.egress_house import World
 from tests.unit.sandbox.host_house import Neighbourhood
@@ -110,8 +111,7 @@ class CodeHouse:
             volumes=self.volumes,
             labels=LABELS,
             wheel=self.wheel,
-            ledger=self.neighbours.callers,
-            brokers=self.access.brokers,
+            brokers=self._brokers,
         )
         self.sandbox = CodeSandbox(
             maker=self.maker,
@@ -119,13 +119,12 @@ class CodeHouse:
                 policy=self._policy,
                 site=self._site,
                 languages=self._language,
-                grant_of=self._grant_of,
             ),
             auditor=self,
             clock=self.clock,
         )
-        self.grants: dict[str, Grant] = {}
         self._plugins: list[Plugin] = []
+        self._made: list[Broker] = []
         self._life: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -141,6 +140,8 @@ class CodeHouse:
     def tear_down(self) -> None:
         for plugin in self._plugins:
             plugin.close()
+        for broker in self._made:
+            broker.close()  # a test that finds one open fails, and does not hang
         self.wheel.close()
 
     async def run(self, code: str = "1", context: Any = None, **more: Any) -> Any:
@@ -183,6 +184,11 @@ class CodeHouse:
 
     # -------------------------------------------------------------------------------------------
 
+    def _brokers(self, plan: BoxPlan) -> Sequence[Broker]:
+        made = self.access.brokers(plan)
+        self._made.extend(made)
+        return made
+
     def _policy(self) -> SecurityPolicy:
         return self.security.model_copy(update={"code": self.policy})
 
@@ -199,9 +205,6 @@ class CodeHouse:
         if self.language_error is not None:
             raise self.language_error
         return INFO, self.image
-
-    def _grant_of(self, plugin_id: str) -> Grant:
-        return self.grants[plugin_id]
 
     def _on_start(self, spec: ContainerSpec, state: ContainerState) -> None:
         self.images.append(spec.image)

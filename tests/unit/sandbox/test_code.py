@@ -11,12 +11,12 @@ from orchestrator.model.audit import AuditAction, AuditOutcome
 from orchestrator.model.manifest import LimitsOverride
 from orchestrator.model.permissions import FileSystemWrite, NetworkAccess
 from orchestrator.model.policy import CodePolicy
-from orchestrator.policy.grant import Grant, PermissionRefused
+from orchestrator.policy.grant import PermissionRefused
 from orchestrator.sandbox.code import CodeOverloaded, CodeSandboxClosed
 from orchestrator.sandbox.code_box import CodeNotJson
 from orchestrator.sandbox.code_result import CodeEnd
 from orchestrator.sandbox.code_spec import CodePermissionUnsupported
-from tests.unit.sandbox.code_house import INFO, LABELS, ROLE, CodeHouse, code_house
+from tests.unit.sandbox.code_house import LABELS, ROLE, CodeHouse, code_house
 
 
 @pytest.fixture
@@ -258,19 +258,3 @@ async def test_every_run_is_audited_without_its_code(house: CodeHouse) -> None:
         (AuditAction.CODE_RUN, "operator", AuditOutcome.REFUSED),
     ]
     assert "secret" not in str([dict(entry.data) for entry in house.audit])
-
-
-async def test_a_plugins_permission_is_valid_only_if_it_was_granted(house: CodeHouse) -> None:
-    house.grants["notes"] = Grant(
-        info=INFO,
-        permissions=(FileSystemWrite(),),
-        withheld=(),
-        limits=INFO.limits,
-        config={},
-    )
-    with pytest.raises(PermissionRefused, match="found 'network_access'"):
-        house.sandbox.validate_permissions("notes", "network_access")
-    with pytest.raises(PermissionRefused, match="found 'root'"):
-        house.sandbox.validate_permissions("notes", "root")
-
-    assert house.sandbox.validate_permissions("notes", "file_system_write") is True
