@@ -5,7 +5,7 @@ VOLUMES ?= 0
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check lock venv venv-dev tools engine
+.PHONY: help up down test check lock venv venv-dev tools engine gvisor
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -16,7 +16,7 @@ up: venv engine ## Set up everything, start the example plugins, call one
 down: venv ## Remove everything that `make up` started (VOLUMES=1: the plugins' data too)
 	@$(BIN)/orchestrator down $(if $(filter 1,$(VOLUMES)),--volumes)
 
-test: check engine ## Every check, and the tests against a real Docker engine
+test: check engine gvisor ## Every check, and the tests against a real Docker engine
 	@$(BIN)/pytest -q -m docker
 
 check: venv-dev tools ## Every check that needs no Docker
@@ -42,3 +42,6 @@ tools:
 
 engine: venv
 	@scripts/engine.sh
+
+gvisor: venv-dev engine
+	@scripts/runsc.sh

@@ -20,7 +20,8 @@ from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.engine.base_image import base_tag
 from orchestrator.engine.guard_image import guard_recipe, guard_tag
 from orchestrator.errors import Kind
-from orchestrator.manager.doctor import Finding, MachineFacts, Verdict, diagnose
+from orchestrator.manager.doctor import MachineFacts, diagnose
+from orchestrator.manager.finding import Finding, Verdict
 
 SIGNS: Final[Mapping[Verdict, tuple[str, str]]] = MappingProxyType(
     {

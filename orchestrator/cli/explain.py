@@ -22,7 +22,7 @@ from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.model.load import load_instance_config, load_manifests
 from orchestrator.model.policy import SecurityPolicy
 from orchestrator.policy.explanation import Explanation, explain_full, lines, to_json
-from orchestrator.policy.rating import ImageOrigin, Runtime, Surroundings, rate
+from orchestrator.policy.rating import ImageOrigin, Surroundings, rate
 
 
 class NoSuchManifest(OrchestratorError):
@@ -72,7 +72,7 @@ async def _explain(
     reference = manifests[plugin].manifest.spec.source.image or ""
     surroundings = Surroundings(
         image=_origin(reference),
-        runtime=Runtime.RUNC,
+        runtime=deployment.grant.runtime,
         disk_enforced_by="a disk of its own (loop ext4)" if obstacle() is None else "tmpfs",
         limits_enforced=engine.cgroup_version in {1, 2} and engine.cgroup_driver != "none",
     )

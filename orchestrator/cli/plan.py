@@ -29,6 +29,7 @@ from orchestrator.manager.desired import merge
 from orchestrator.manager.manager import stored_deployments
 from orchestrator.manager.preview import Change, ChangeKind, described, preview
 from orchestrator.manager.resolve import check_dependencies
+from orchestrator.manager.runtimes import check_runtimes
 from orchestrator.model.load import load_instance_config, load_manifests
 from orchestrator.model.policy import SecurityPolicy
 from orchestrator.policy.explain import explain
@@ -87,6 +88,7 @@ async def _preview(settings: DaemonSettings, paths: list[Path], config: Path | N
         old = _stored(settings, policy)
         wanted = merge(old, new, paths)
         check_dependencies(wanted.values())
+        check_runtimes(wanted.values(), await backends.probe.info())
         containers = await backends.engine.list(place_of(settings).labels)
         return Preview(
             changes=preview(old, wanted, containers),

@@ -108,6 +108,8 @@ class EngineInfo:
     storage_driver: str
     security_options: tuple[str, ...]
     runtimes: tuple[str, ...]
+    runsc_arguments: tuple[str, ...] = ()
+    """With which gVisor is registered, if it is."""
     has_init: bool
     rootless: bool
     cores: int

@@ -28,6 +28,7 @@ from orchestrator.engine.docker_host import open_files_limit
 from orchestrator.engine.docker_stream import follow_events, follow_logs
 from orchestrator.engine.share_mounts import ShareMounts
 from orchestrator.model.container import ContainerPhase, ContainerSpec, ContainerState
+from orchestrator.model.runtime import Runtime
 
 _FIRST_LOOK_SECONDS = 0.01
 _SLOWEST_LOOK_SECONDS = 0.25
@@ -109,6 +110,8 @@ class DockerEngine:
                 raise
             return True
 
+        # Not left to Docker's own force: it does not end gVisor while paused, else after 10 s.
+        await self.stop(container_id, grace_seconds=0)
         # Perhaps somebody else is removing it already.
         if not await self._clients.run(call) and not await self._until(
             container_id, _gone, _KILL_SECONDS
@@ -159,6 +162,9 @@ class DockerEngine:
             storage_driver=raw["Driver"],
             security_options=options,
             runtimes=tuple(sorted(raw.get("Runtimes") or ())),
+            runsc_arguments=tuple(
+                ((raw.get("Runtimes") or {}).get(Runtime.RUNSC) or {}).get("runtimeArgs") or ()
+            ),
             has_init=bool(raw.get("InitBinary")),
             rootless=any("name=rootless" in option for option in options),
             cores=raw["NCPU"],
@@ -181,6 +187,8 @@ class DockerEngine:
 
         def call(api: docker.APIClient) -> bool:
             try:
+                if signal == "SIGKILL" and api.inspect_container(container_id)["State"]["Paused"]:
+                    api.unpause(container_id)  # a paused gVisor cannot be killed
                 api.kill(container_id, signal)
             except docker.errors.NotFound:
                 return False

@@ -17,6 +17,7 @@ from orchestrator.model.container import (
     ContainerState,
     ShareMount,
 )
+from orchestrator.model.runtime import Runtime
 
 LABEL_ENCODED = "orchestrator.encoded"
 """Which labels and how much of each list are ours; always set by us, so no image can forge it."""
@@ -115,6 +116,7 @@ def _isolation(spec: ContainerSpec) -> dict[str, Any]:
         "ReadonlyRootfs": spec.read_only_root,
         "Init": spec.init,
         "AutoRemove": False,
+        **({"Runtime": spec.runtime.value} if spec.runtime is not Runtime.RUNC else {}),
         "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
     }
 
@@ -172,6 +174,7 @@ def decode_spec(inspect: Mapping[str, Any]) -> ContainerSpec:
         masked_paths=_last(host["MaskedPaths"], ours["masked_paths"]),
         readonly_paths=_last(host["ReadonlyPaths"], ours["readonly_paths"]),
         seccomp_profile=next((o[8:] for o in security if o.startswith("seccomp=")), ""),
+        runtime=Runtime.RUNSC if host.get("Runtime") == Runtime.RUNSC else Runtime.RUNC,
         user=config["User"],
         working_dir=config["WorkingDir"],
         # Docker writes down the id of the container that was named.

@@ -49,7 +49,8 @@ async def start_and_initialize(
     await engine.start(container_id)
     await dial_in(sandbox, policy.start_deadline_seconds)
     async with asyncio.TaskGroup() as group:
-        group.create_task(engine.set_cpu(container_id, cpu_percent=compiled.spec.cpu_percent))
+        if compiled.start_cpu_percent != compiled.spec.cpu_percent:
+            group.create_task(engine.set_cpu(container_id, cpu_percent=compiled.spec.cpu_percent))
         initialized = group.create_task(
             initialize(sandbox, deployment, policy.start_deadline_seconds)
         )

@@ -5,25 +5,12 @@ Each finding is a state that a person can act on, not a log line.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
 from orchestrator.engine.base import DiskFinding, DiskWay, EngineInfo
-
-
-class Verdict(StrEnum):
-    OK = "ok"
-    WARNING = "warning"
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    check: str
-    verdict: Verdict
-    found: str
-    advice: str = ""
+from orchestrator.manager.finding import Finding, Verdict
+from orchestrator.manager.runtimes import gvisor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,11 +90,7 @@ def _holds(engine: EngineInfo) -> Iterator[Finding]:
         found="docker-init is there" if engine.has_init else "no docker-init",
         advice="" if engine.has_init else "install tini (Debian: part of docker.io)",
     )
-    yield Finding(
-        check="gvisor",
-        verdict=Verdict.OK,
-        found="runsc is there" if "runsc" in engine.runtimes else "not installed",
-    )
+    yield gvisor(engine)
     if engine.rootless:
         yield Finding(
             check="rootless",

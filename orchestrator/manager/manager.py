@@ -19,6 +19,7 @@ from orchestrator.manager.fleet import DESIRED, Fleet
 from orchestrator.manager.loop import ReconcileLoop
 from orchestrator.manager.resolve import Resolver, check_dependencies, raise_all
 from orchestrator.manager.restart import next_start
+from orchestrator.manager.runtimes import check_runtimes
 from orchestrator.manager.sweep import sweep
 from orchestrator.model.events import EventName
 from orchestrator.model.load import load_instance_config, load_manifests
@@ -155,8 +156,12 @@ class PluginManager:
     async def _check_admission(
         self, wanted: Mapping[str, Deployment], policy: SecurityPolicy
     ) -> None:
-        """Raises NotAdmitted. What runs already comes first: it is not stopped for what is new."""
+        """Raises NotAdmitted, RuntimeMissing.
+
+        What runs already comes first: it is not stopped for what is new.
+        """
         host = await self._probe.info()
+        check_runtimes(wanted.values(), host)
         problem = admit(
             [
                 promised_to_code(policy),

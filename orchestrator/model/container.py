@@ -7,6 +7,8 @@ strangers that meet only in this value. The safe value is every field's default.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from orchestrator.model.runtime import Runtime
+
 PLUGIN_UID = 65_532
 """uid and gid of every plugin's process: no account of any distribution has it."""
 
@@ -76,6 +78,8 @@ class ContainerSpec:
     readonly_paths: tuple[str, ...] = ()
     seccomp_profile: str = ""
     """The profile itself, as canonical JSON text."""
+    runtime: Runtime = Runtime.RUNC
+    """`runc` is written for the engine's own default runtime, whatever its name."""
     user: str = f"{PLUGIN_UID}:{PLUGIN_UID}"
     working_dir: str = "/plugin"
     network_mode: str = "none"

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 from orchestrator.model.base import Model, Name, PluginId, Unexpected
 from orchestrator.model.limits import ResourceLimits
 from orchestrator.model.permissions import OneHost, Permission
+from orchestrator.model.runtime import Runtime
 
 
 class WantedState(StrEnum):
@@ -105,6 +106,8 @@ class PluginSpec(Model):
     secrets: dict[Name, SecretSource] = {}
     inject: dict[OneHost, InjectedCredential] = {}
     """Credentials by host: only for hosts that external_api grants."""
+    runtime: Annotated[Runtime, Field(strict=False)] | None = None
+    """None takes the policy's."""
     state: Annotated[WantedState, Field(strict=False)] = WantedState.RUNNING
 
 

@@ -9,6 +9,7 @@ from orchestrator.model.base import Model, Name, Unexpected
 from orchestrator.model.databases import Database
 from orchestrator.model.limits import ResourceLimits
 from orchestrator.model.permissions import PermissionKind
+from orchestrator.model.runtime import Runtime
 
 _CEILINGS = ResourceLimits(
     max_memory_mb=2_048,
@@ -132,6 +133,8 @@ class SecurityPolicy(Model):
         tuple[Annotated[PermissionKind, Field(strict=False)], ...], Field(strict=False)
     ] = tuple(PermissionKind)
     """Which permissions a manifest may grant at all."""
+    runtime: Annotated[Runtime, Field(strict=False)] = Runtime.RUNC
+    """The least that plugins run on; `runsc` puts gVisor under every one."""
     memory_overcommit: Annotated[float, Field(gt=0, le=100)] = 1.0
     """How often the host's memory may be promised: the sum of all memory limits over it."""
     shares: dict[Name, Share] = {}

@@ -25,6 +25,7 @@ from orchestrator.model.permissions import (
     UserInterface,
 )
 from orchestrator.model.policy import SecurityPolicy
+from orchestrator.model.runtime import Runtime
 from orchestrator.policy.baseline import (
     DATA_TARGET,
     MASKED_PATHS,
@@ -37,7 +38,7 @@ from orchestrator.policy.baseline import (
 from orchestrator.policy.grant import Grant, PermissionNotSupportedYet
 from orchestrator.policy.guard_containers import network_mode
 from orchestrator.policy.host_view import with_host_view
-from orchestrator.policy.seccomp import with_network_sockets
+from orchestrator.policy.seccomp import filter_for, with_network_sockets
 
 _MEBIBYTE = 1 << 20
 _PROXY = tuple(
@@ -118,8 +119,15 @@ def compile_spec(grant: Grant, policy: SecurityPolicy, site: Site, *, image: str
         container_name=f"{site.prefix}-{sandbox_id}",
         sockets_folder=sockets,
         secrets_folder=secrets,
-        start_cpu_percent=max(policy.lifecycle.start_cpu_percent, grant.limits.max_cpu_percent),
+        start_cpu_percent=_start_cpu_percent(grant, policy),
     )
+
+
+def _start_cpu_percent(grant: Grant, policy: SecurityPolicy) -> int:
+    limit = grant.limits.max_cpu_percent
+    if grant.runtime is Runtime.RUNSC:
+        return limit  # gVisor's quota cannot be changed while it runs
+    return max(policy.lifecycle.start_cpu_percent, limit)
 
 
 def volume_name(prefix: str, plugin_id: str) -> str:
@@ -186,7 +194,8 @@ def _baseline(grant: Grant, policy: SecurityPolicy, site: Site, image: str) -> C
         ),
         masked_paths=MASKED_PATHS,
         readonly_paths=READONLY_PATHS,
-        seccomp_profile=site.seccomp_profile,
+        seccomp_profile=filter_for(grant.runtime, site.seccomp_profile),
+        runtime=grant.runtime,
     )
 
 

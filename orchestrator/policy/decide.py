@@ -5,6 +5,7 @@ privilege: nothing is granted that is not both asked and granted, and policy is 
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 
 from pydantic import JsonValue
 
@@ -20,6 +21,7 @@ from orchestrator.model.permissions import (
     PermissionKind,
 )
 from orchestrator.model.policy import SecurityPolicy
+from orchestrator.model.runtime import Runtime, at_least
 from orchestrator.model.versions import older
 from orchestrator.policy.grant import Grant, Injected, PermissionRefused, Refusal, Withheld
 from orchestrator.policy.guard import guard_rules, is_held_back
@@ -27,6 +29,15 @@ from orchestrator.version import CORE_VERSION
 
 _OPEN_WHEN_EMPTY = frozenset({"allow", "ports"})
 """Parameters of network_access that bound it: it is unbounded without them."""
+
+_NOT_ON_RUNSC: Mapping[PermissionKind, str] = MappingProxyType(
+    {
+        # It comes to harm with files of the host's /proc.
+        PermissionKind.SYSTEM_INFO: "which cannot show the host",
+        # Its network stack would take the interface past the guard's rules in the namespace.
+        PermissionKind.NETWORK_ACCESS: "whose own network no guard could hold",
+    }
+)
 
 Rule = Callable[[PluginInfo, PluginManifest, SecurityPolicy], Iterator[Refusal]]
 
@@ -57,6 +68,7 @@ def decide(
         limits=manifest.spec.limits.over(info.limits),
         config=config,
         secrets=tuple(sorted(manifest.spec.secrets)),
+        runtime=at_least(manifest.spec.runtime, policy.runtime),
         injected=tuple(
             Injected(host=host, header=it.header, prefix=it.prefix, file=it.file)
             for host, it in sorted(manifest.spec.inject.items())
@@ -247,6 +259,28 @@ def _within_ceilings(
         )
 
 
+def _runtime_strong_enough(
+    info: PluginInfo, manifest: PluginManifest, policy: SecurityPolicy
+) -> Iterator[Refusal]:
+    runtime = at_least(manifest.spec.runtime, policy.runtime)
+    if manifest.spec.runtime not in {None, runtime}:
+        yield Refusal(
+            rule="runtime_below_policy",
+            field="spec.runtime",
+            found=str(manifest.spec.runtime),
+            expected=f"{runtime} or none (policy.runtime)",
+        )
+    for permission in manifest.spec.permissions:
+        why = _NOT_ON_RUNSC.get(PermissionKind(permission.kind))
+        if why is not None and runtime is Runtime.RUNSC:
+            yield Refusal(
+                rule="permission_not_on_runsc",
+                field=f"spec.permissions.{permission.kind}",
+                found=f"runtime runsc (gVisor), {why}",
+                expected="no such permission, or runtime runc",
+            )
+
+
 def _this_core(
     info: PluginInfo, manifest: PluginManifest, policy: SecurityPolicy
 ) -> Iterator[Refusal]:
@@ -290,4 +324,5 @@ RULES: tuple[Rule, ...] = (
     _known_secrets,
     _credentials_for_granted_hosts,
     _within_ceilings,
+    _runtime_strong_enough,
 )

@@ -130,6 +130,12 @@ BASELINE: Mapping[str, Enforcement] = MappingProxyType(
             held_by="kernel: uid and gid 65532",
             settings=("user",),
         ),
+        "kernel": Enforcement(
+            does="reaches the host's kernel only through the runtime that manifest and policy name",
+            held_by="engine: runc, the host's kernel behind the rules below; gVisor would stand "
+            "between (runtime: runsc)",
+            settings=("runtime",),
+        ),
         "system_calls": Enforcement(
             does="calls only what a plugin needs of the kernel",
             held_by="kernel: seccomp allow-list",
@@ -172,3 +178,17 @@ BASELINE: Mapping[str, Enforcement] = MappingProxyType(
         ),
     }
 )
+
+ON_GVISOR: Mapping[str, str] = MappingProxyType(
+    {
+        "kernel": "engine: runsc (gVisor), a kernel of its own in user space",
+        "no_network": "gVisor: a network stack of its own with loopback only",
+        "system_calls": "gVisor, and the same allow-list within it where the runtime is "
+        "registered with --oci-seccomp",
+        "host_hidden": "gVisor: /proc and /sys are its own and tell of no host",
+        "processes": "kernel: pids cgroup of the whole sandbox; what goes beyond it ends the "
+        "plugin, and it is started again",
+        "temporary_files": "gVisor: tmpfs with a size; the number of files is held by memory alone",
+    }
+)
+"""Rules that something else holds there, or that hold less."""

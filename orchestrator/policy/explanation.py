@@ -16,10 +16,11 @@ from orchestrator.model.permissions import (
     PermissionKind,
     SystemInfo,
 )
-from orchestrator.policy.enforcement import BASELINE, LIMITS, PERMISSIONS
+from orchestrator.model.runtime import Runtime
+from orchestrator.policy.enforcement import BASELINE, LIMITS, ON_GVISOR, PERMISSIONS
 from orchestrator.policy.explain import sentence
 from orchestrator.policy.grant import Grant
-from orchestrator.policy.rating import BEST, Rating, Runtime, Surroundings
+from orchestrator.policy.rating import BEST, Rating, Surroundings
 
 _NOTHING = "NOTHING: this engine does not enforce it"
 _CGROUP_RULES = frozenset({"max_memory_mb", "max_cpu_percent", "processes"})
@@ -207,4 +208,6 @@ def _held_by(rule: str, surroundings: Surroundings) -> str:
         return surroundings.disk_enforced_by or _NOTHING
     if rule in _CGROUP_RULES and not surroundings.limits_enforced:
         return _NOTHING
+    if surroundings.runtime is Runtime.RUNSC and rule in ON_GVISOR:
+        return ON_GVISOR[rule]
     return (LIMITS.get(rule) or BASELINE[rule]).held_by

@@ -9,6 +9,7 @@ from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.model.info import PluginInfo
 from orchestrator.model.limits import ResourceLimits
 from orchestrator.model.permissions import Permission, PermissionKind
+from orchestrator.model.runtime import Runtime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ class Grant:
     limits: ResourceLimits
     config: Mapping[str, JsonValue]
     secrets: tuple[str, ...] = ()
+    runtime: Runtime = Runtime.RUNC
     injected: tuple[Injected, ...] = ()
 
 

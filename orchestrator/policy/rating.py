@@ -24,6 +24,7 @@ from orchestrator.model.permissions import (
     UserInterface,
 )
 from orchestrator.model.policy import SecurityPolicy
+from orchestrator.model.runtime import Runtime
 from orchestrator.policy.grant import Grant
 
 BEST: Final = 8
@@ -44,12 +45,6 @@ class ImageOrigin(StrEnum):
     """From elsewhere, by digest."""
     UNPINNED = "unpinned"
     """From elsewhere, by a tag that whoever owns it can move."""
-
-
-class Runtime(StrEnum):
-    RUNC = "runc"
-    RUNSC = "runsc"
-    """gVisor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,12 +4,15 @@ The profile is a file of its own because people review it. Reading it is the one
 and harmless there: it is part of the package, as constant as this module's code.
 """
 
+import errno
 import functools
 import importlib.resources
 import json
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
+
+from orchestrator.model.runtime import Runtime
 
 _NETWORK: Final = "only_with_network"
 """Marks the rules of the file that are left out of the baseline."""
@@ -137,3 +140,22 @@ def _source() -> dict[str, Any]:
 
 def _canonical(profile: dict[str, Any]) -> str:
     return json.dumps(profile, sort_keys=True, separators=(",", ":"))
+
+
+def filter_for(runtime: Runtime, profile: str) -> str:
+    """The profile as the runtime understands it."""
+    return _for_gvisor(profile) if profile and runtime is Runtime.RUNSC else profile
+
+
+@functools.cache
+def _for_gvisor(profile: str) -> str:
+    """The same filter as gVisor understands it: it answers EPERM whatever errno a rule names.
+
+    "Not there" is then said by a rule that hands the call to a tracer, and there is none: ptrace
+    is refused, too. Without it libc takes no other way, and not one thread could be started.
+    """
+    found = json.loads(profile)
+    for rule in found.get("syscalls", []):
+        if rule.pop("errnoRet", None) == errno.ENOSYS:
+            rule["action"] = "SCMP_ACT_TRACE"
+    return _canonical(found)

@@ -84,6 +84,39 @@ def limited(
         yield functools.cache(functools.partial(Probe, instance))
 
 
+@pytest.fixture(scope="package")
+def guests(
+    tmp_path_factory: pytest.TempPathFactory,
+    probe_folder: Callable[[str], Path],
+    shares: Path,
+) -> Iterator[Callable[[str], Probe]]:
+    """Probes on gVisor: `guest` with shares, a disk and host.sock, and `bomber` beside it."""
+    instance = Instance(tmp_path_factory.mktemp("guests"), new_name())
+    instance.policy(
+        runtime="runsc",
+        container={"open_files": OPEN_FILES, "tmp_mb": TMP_MB},
+        shares={
+            "library": {"path": str(shares / "library")},
+            "desk": {"path": str(shares / "desk"), "write": True},
+        },
+    )
+    instance.manifest(
+        "guest",
+        build=probe_folder("guest"),
+        limits={"max_cpu_percent": 100, "max_disk_mb": DISK_MB},
+        permissions=[
+            {"file_system_read": {"shares": ["library"]}},
+            {"file_system_write": {"shares": ["desk"]}},
+            "plugin_communication",
+        ],
+    )
+    instance.manifest(
+        "bomber", build=probe_folder("bomber"), limits={"max_cpu_percent": 60}, runtime="runsc"
+    )
+    with _up(instance):
+        yield functools.cache(functools.partial(Probe, instance))
+
+
 @contextlib.contextmanager
 def _up(instance: Instance) -> Iterator[None]:
     """Brought up, and taken down whatever happens; nothing may be left."""

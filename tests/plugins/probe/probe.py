@@ -81,8 +81,8 @@ class Probe(PluginInterface):
         return probe_kernel.connect(host, port)
 
     @tool
-    def connect_unix(self, path: str) -> dict[str, Any]:
-        return probe_kernel.connect_unix(path)
+    def connect_unix(self, path: str, send: str = "") -> dict[str, Any]:
+        return probe_kernel.connect_unix(path, send)
 
     @tool
     def interfaces(self) -> dict[str, Any]:

@@ -135,10 +135,15 @@ def connect(host: str, port: int) -> dict[str, Any]:
     return attempt(act)
 
 
-def connect_unix(path: str) -> dict[str, Any]:
-    def act() -> None:
+def connect_unix(path: str, send: str) -> dict[str, Any]:
+    """`result` is what was answered to the bytes that were sent, if any were."""
+
+    def act() -> str:
         with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(10)
             connection.connect(path)
+            connection.sendall(send.encode())
+            return connection.recv(1_000).decode("latin-1") if send else ""
 
     return attempt(act)
 
@@ -155,8 +160,10 @@ def status(process: str) -> dict[str, str]:
 
 
 def namespaces() -> dict[str, str]:
+    """Those that this kernel knows."""
     names = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
-    return {name: str(Path("/proc/self/ns", name).readlink()) for name in names}
+    links = {name: Path("/proc/self/ns", name) for name in names}
+    return {name: str(link.readlink()) for name, link in links.items() if link.is_symlink()}
 
 
 def limits() -> dict[str, Any]:

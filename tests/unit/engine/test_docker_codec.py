@@ -24,6 +24,7 @@ from orchestrator.model.container import (
     Tmpfs,
     VolumeMount,
 )
+from orchestrator.model.runtime import Runtime
 
 numbers = st.integers(1, 1 << 40)
 text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
@@ -59,6 +60,7 @@ specs = st.builds(
     masked_paths=some(st.one_of(paths, st.sampled_from(MASKED_PATHS)), key=lambda path: path),
     readonly_paths=some(paths, key=lambda path: path),
     seccomp_profile=st.one_of(st.just(""), text),
+    runtime=st.sampled_from(Runtime),
     user=names,
     working_dir=paths,
     network_mode=names,

@@ -97,8 +97,9 @@ def problems_of_info(more: str, info: str = INFO) -> list[str]:
         (
             "  limit: {}",
             (
-                "m.yaml:6: spec.limit: found an unknown field, expected one of "
-                "source, permissions, limits, config, secrets, inject, state (did you mean limits?)"
+                "m.yaml:6: spec.limit: found an unknown field, expected one of source, "
+                "permissions, limits, config, secrets, inject, runtime, state "
+                "(did you mean limits?)"
             ),
         ),
         ("  limits: []", "m.yaml:6: spec.limits: found an empty list, expected a mapping"),

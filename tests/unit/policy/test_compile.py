@@ -12,6 +12,7 @@ from orchestrator.model.permissions import (
     FileSystemRead,
     FileSystemWrite,
 )
+from orchestrator.model.runtime import Runtime
 from orchestrator.policy.compile import (
     Compiled,
     EntryPointUnusable,
@@ -132,6 +133,7 @@ def test_without_permissions_a_plugin_gets_the_hardened_baseline_and_nothing_els
         masked_paths=found.spec.masked_paths,
         readonly_paths=("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"),
         seccomp_profile=make.profile,
+        runtime=Runtime.RUNC,
         user="65532:65532",
         working_dir="/plugin",
         network_mode="none",
@@ -147,7 +149,7 @@ def test_without_permissions_a_plugin_gets_the_hardened_baseline_and_nothing_els
 
 def test_the_row_above_looks_at_every_field_of_a_spec() -> None:
     # A new field must be given its row above, with the value that is safest.
-    assert len(fields(ContainerSpec)) == 26
+    assert len(fields(ContainerSpec)) == 27
 
 
 def test_a_share_granted_for_reading_is_mounted_read_only(make: Any) -> None:

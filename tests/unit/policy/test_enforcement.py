@@ -17,10 +17,11 @@ from orchestrator.model.permissions import (
     SystemInfo,
     UserInterface,
 )
-from orchestrator.policy.enforcement import BASELINE, LIMITS, PERMISSIONS
+from orchestrator.model.runtime import Runtime
+from orchestrator.policy.enforcement import BASELINE, LIMITS, ON_GVISOR, PERMISSIONS
 from orchestrator.policy.explanation import Explanation, explain_full, lines, to_json
 from orchestrator.policy.grant import Grant, Withheld
-from orchestrator.policy.rating import ImageOrigin, Rating, RatingReason, Runtime, Surroundings
+from orchestrator.policy.rating import ImageOrigin, Rating, RatingReason, Surroundings
 
 RATING = Rating(score=5, reasons=(RatingReason(rule="database", points=2, text="has a database"),))
 RULES = {**PERMISSIONS, **LIMITS, **BASELINE}
@@ -138,6 +139,13 @@ def test_what_the_engine_does_not_hold_is_said_so(make: Any) -> None:
 def test_the_isolation_is_named(make: Any) -> None:
     assert "runc" in explained(make).isolation
     assert "gVisor" in explained(make, runtime=Runtime.RUNSC).isolation
+
+
+def test_on_gvisor_it_says_what_holds_there_instead(make: Any) -> None:
+    here, there = held(explained(make)), held(explained(make, runtime=Runtime.RUNSC))
+
+    assert {name for name in here if here[name] != there[name]} == set(ON_GVISOR)
+    assert "number of files is held by memory alone" in there["temporary_files"]
 
 
 def test_as_text_it_reads_from_the_rating_to_the_baseline(make: Any) -> None:

@@ -295,7 +295,7 @@ def test_a_rule_says_where_it_says_no_with_what_it_found_and_expected(make: Any,
 def test_every_rule_has_a_row() -> None:
     named = {refusal.rpartition("[")[2].rstrip("]") for *_, refusal in ROWS}
 
-    assert len(RULES) == 11
+    assert len(RULES) == 12
     assert named == {
         "name_mismatch",
         "private_not_allowed",
