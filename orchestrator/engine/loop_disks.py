@@ -17,6 +17,8 @@ from orchestrator.engine.command import run_command
 from orchestrator.model.container import PLUGIN_UID
 
 BLOCK_BYTES = 4_096
+RELEASE_SECONDS = 5.0
+_LOOK_SECONDS = 0.05
 _JOURNAL_FROM_BYTES = 32 << 20  # the smallest journal has 4 MiB: too much for a smaller disk
 _TIMEOUT_SECONDS = 120
 _PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
@@ -180,13 +182,28 @@ async def _attach(image: Path) -> str:
     return await _run("losetup", "--find", "--show", str(image))
 
 
+async def _released(device: str) -> bool:
+    """Whether nobody has it mounted, now or soon.
+
+    The kernel lets go of a mount some time after its last process is gone, and a container that is
+    just being made may hold a copy of all the engine's mounts for a moment.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + RELEASE_SECONDS
+    while _mounted(device):
+        if loop.time() > until:
+            return False
+        await asyncio.sleep(_LOOK_SECONDS)
+    return True
+
+
 async def _unmounted(image: Path) -> str | None:
     """Its loop device, if it has one, free to be changed.
 
     Growing a mounted disk takes CAP_SYS_RESOURCE, which root in a container often lacks.
     """
     device = await _attached(image)
-    if device is not None and _mounted(device):
+    if device is not None and not await _released(device):
         raise EngineFailure(
             f"Volume {image.stem} is mounted ({device}); expected its container to be stopped"
         )

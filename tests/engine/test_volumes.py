@@ -227,8 +227,9 @@ async def test_a_volume_does_not_shrink_below_what_it_holds(
 
 @pytest.mark.docker
 async def test_a_volume_in_use_keeps_its_size_and_stays(
-    docker_world: Any, loop_shelf: Shelf
+    docker_world: Any, loop_shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(loop_disks, "RELEASE_SECONDS", 0.1)
     await loop_shelf.ensure(16 * MIB)
     await docker_world.run("sleep", volume_mounts=(loop_shelf.mount(0),))
     await loop_shelf.ensure(16 * MIB)
@@ -238,6 +239,26 @@ async def test_a_volume_in_use_keeps_its_size_and_stays(
             await loop_shelf.ensure(size * MIB)
     with pytest.raises(EngineFailure, match="in use"):
         await loop_shelf.store.remove(loop_shelf.name)
+
+
+@pytest.mark.docker
+async def test_a_size_changes_once_the_kernel_lets_go_of_the_mount(
+    docker_world: Any, loop_shelf: Shelf
+) -> None:
+    await loop_shelf.ensure(16 * MIB)
+    container_id = await docker_world.run("sleep", volume_mounts=(loop_shelf.mount(0),))
+
+    async def end() -> None:
+        await asyncio.sleep(0.5)
+        await docker_world.engine.remove(container_id)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(end())
+        await loop_shelf.ensure(32 * MIB)
+    assert loop_shelf.folder is not None
+    [image] = loop_shelf.folder.glob("volumes/*.img")
+
+    assert image.stat().st_size == 32 * MIB
 
 
 @pytest.mark.docker
