@@ -133,6 +133,18 @@ async def test_another_plugin_is_out_of_reach(place: Place) -> None:
     assert await place.answers(other) == ["!TimeoutError"]
 
 
+async def test_the_host_is_shut_on_the_gateways_of_networks_made_later(place: Place) -> None:
+    await place.guard.ensure("a", EVERYTHING)
+    await place.guard.ensure("b", NOTHING)
+    later = await place.gateway("b")
+    shut = await place.attempt("a", ["tcp", later, PORT], ["udp", later, PORT])
+    await place.take_the_rules_away("a")
+    control = await place.attempt("a", ["tcp", later, PORT])
+
+    assert reached(shut) == [False, False]
+    assert control == [GREETING]
+
+
 async def test_nobody_calls_in_not_even_the_host(place: Place) -> None:
     await place.guard.ensure("a", EVERYTHING)
     plugin = await place.start("a", ["listen", PORT, 4])

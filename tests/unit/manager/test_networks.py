@@ -191,3 +191,19 @@ async def test_a_container_is_lost_when_its_pause_ended_or_began_after_it(town: 
     assert after
     assert not town.networks.strayed(inside, labels)
     assert town.networks.strayed(inside, {LABEL_JOINS: "another"})
+
+
+@pytest.mark.parametrize("why", ["wanted", "another revision is there", "nobody wants it"])
+async def test_the_end_of_a_container_takes_the_network_only_if_it_was_the_last(
+    town: Town, why: str
+) -> None:
+    """What a step asks for when it has removed one: a plugin that changes keeps its network."""
+    await town.provide()
+    container = town.make.container(town.deployment)
+    if why == "another revision is there":
+        town.fleet.containers[container.container_id] = container
+    if why != "wanted":
+        del town.fleet.deployments["notes"]
+    await town.networks.settle("notes")
+
+    assert len(await town.guard.guarded()) == (0 if why == "nobody wants it" else 1)
