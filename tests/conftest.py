@@ -11,9 +11,9 @@ from hypothesis import settings
 from orchestrator.engine.docker_client import DockerClients
 from orchestrator.errors import OrchestratorError
 from tests.support.instance import Instance, new_name
-from tests.support.internet import host_service, internet
+from tests.support.internet import addresses, host_service, internet
 
-__all__ = ["host_service", "internet"]
+__all__ = ["addresses", "host_service", "internet"]
 
 pytest.register_assert_rewrite("tests.support.arena")  # its assertions speak for themselves too
 

@@ -3,10 +3,12 @@
 Its fixtures are registered in tests/conftest.py, as the addresses can be there once.
 """
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +52,15 @@ def host_addresses() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def internet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarSide]:
+def addresses() -> Iterator[None]:
+    """These addresses and ports for this run alone: another one on this machine waits."""
+    with (Path(tempfile.gettempdir()) / "orchestrator-tests-addresses.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
+def internet(tmp_path_factory: pytest.TempPathFactory, addresses: None) -> Iterator[FarSide]:
     """Addresses behind the host, in a network namespace, where far_side.py answers."""
     namespace, veth = _NAMESPACE, f"vg{os.getpid() % 100_000}"
     log = tmp_path_factory.mktemp("far") / "log"
@@ -80,7 +90,7 @@ def internet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarSide]:
 
 
 @pytest.fixture(scope="session")
-def host_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarSide]:
+def host_service(tmp_path_factory: pytest.TempPathFactory, addresses: None) -> Iterator[FarSide]:
     """A service of the host, on every address that it has."""
     log = tmp_path_factory.mktemp("host") / "log"
     log.touch()
