@@ -13,6 +13,7 @@ import pytest
 from tests.support.arena import Arena, arena, lay_out_shares, runtimes
 from tests.support.hostile import House
 from tests.support.hostile_house import World, settled
+from tests.support.hostile_network import roaming
 from tests.support.probe import probe_builder
 
 
@@ -49,3 +50,9 @@ def house(settlement: tuple[House, World]) -> House:
 @pytest.fixture(scope="package")
 def world(settlement: tuple[House, World]) -> World:
     return settlement[1]
+
+
+@pytest.fixture(scope="package")
+def roamers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with roaming(tmp_path_factory.mktemp("roamers")) as made:
+        yield made

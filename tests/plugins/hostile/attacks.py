@@ -44,7 +44,7 @@ def dribble(
                         return {"answer": got, "seconds": time.monotonic() - began}
         return {"answer": None, "seconds": time.monotonic() - began}
 
-    return _at_once([one] * count)
+    return at_once([one] * count)
 
 
 def hold(path: str, count: int, text: str, seconds: float) -> dict[str, int]:
@@ -128,7 +128,7 @@ def flood(path: str, seconds: float, text: str = "", threads: int = 2) -> int:
                 sock.sendall(text.encode("latin-1"))
         return times
 
-    return sum(_at_once([one] * threads))
+    return sum(at_once([one] * threads))
 
 
 def repeat(path: str, text: str, times: int, pause: float = 0.0) -> dict[str, int]:
@@ -187,7 +187,7 @@ def pile(path: str, head: str, text: str, times: int, count: int) -> list[str]:
             _send(sock, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
             return _all(sock, 30)[:100]
 
-    return _at_once([one] * count)
+    return at_once([one] * count)
 
 
 def shout(text: str) -> int:
@@ -227,12 +227,12 @@ def tamper() -> dict[str, str]:
     }
     with contextlib.suppress(OSError):
         _bound("/tmp/fake.sock").close()
-    return {name: _tried(attempt) for name, attempt in attempts.items()}
+    return {name: tried(attempt) for name, attempt in attempts.items()}
 
 
 def reach(paths: list[str]) -> dict[str, str]:
     """Connect to each; `@name` is an abstract address."""
-    return {path: _tried(lambda path=path: _dial(path)) for path in paths}
+    return {path: tried(lambda path=path: _dial(path)) for path in paths}
 
 
 def listen_beside(names: list[str], seconds: float) -> dict[str, str]:
@@ -243,7 +243,7 @@ def listen_beside(names: list[str], seconds: float) -> dict[str, str]:
             sock.bind(f"\0{name}")
             sock.listen()
             sock.settimeout(seconds)
-            heard[name] = _tried(sock.accept)
+            heard[name] = tried(sock.accept)
     return heard
 
 
@@ -280,7 +280,7 @@ def _bound(path: str) -> socket.socket:
     return sock
 
 
-def _tried(attempt: Callable[[], object]) -> str:
+def tried(attempt: Callable[[], object]) -> str:
     try:
         attempt()
     except OSError as error:
@@ -331,7 +331,7 @@ def _readable(sock: socket.socket) -> bool:
     return True
 
 
-def _at_once(works: list[Callable[[], Any]]) -> list[Any]:
+def at_once(works: list[Callable[[], Any]]) -> list[Any]:
     results: list[Any] = []
     threads = [threading.Thread(target=lambda work=work: results.append(work())) for work in works]
     for thread in threads:

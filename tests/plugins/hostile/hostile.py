@@ -1,7 +1,8 @@
 """Hostile: speaks the contract by hand, so that it can break it. One thread a connection.
 
 A call's input says what to do: `{"do": "talk", …}` runs the function of that name in `attacks.py`
-and answers with what it returned; `{"do": "answer", "pieces": […]}` is answered with these bytes.
+or `network.py` and answers with what it returned; `{"do": "answer", "pieces": […]}` is answered
+with these bytes.
 """
 
 import json
@@ -13,6 +14,7 @@ from collections import deque
 from typing import Any
 
 import attacks
+import network
 
 PATH = os.environ["ORCHESTRATOR_SOCKETS"] + "/plugin.sock"
 UNREAD = "application/x-unread"
@@ -123,7 +125,8 @@ def execute(line: Line, headers: dict[str, str], wish: dict[str, Any]) -> None:
             requests = [text.replace(mark, own) for text in wish.pop("requests")]
             reply(line, attacks.talk(requests=requests, **wish))
         case str(name):
-            reply(line, getattr(attacks, name)(**wish))
+            module = attacks if hasattr(attacks, name) else network
+            reply(line, getattr(module, name)(**wish))
 
 
 def reply(line: Line, value: object) -> None:
