@@ -1,6 +1,7 @@
 """DockerEngine: the nine verbs, and the probe, on a Docker engine."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
@@ -188,7 +189,9 @@ class DockerEngine:
         def call(api: docker.APIClient) -> bool:
             try:
                 if signal == "SIGKILL" and api.inspect_container(container_id)["State"]["Paused"]:
-                    api.unpause(container_id)  # a paused gVisor cannot be killed
+                    # A paused gVisor cannot be killed; somebody else may be at it already.
+                    with contextlib.suppress(docker.errors.APIError):
+                        api.unpause(container_id)
                 api.kill(container_id, signal)
             except docker.errors.NotFound:
                 return False

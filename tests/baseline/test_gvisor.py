@@ -70,7 +70,6 @@ def test_it_is_held_to_its_processor_share_from_the_start_and_not_touched_afterw
     found = bomber.inspect()["HostConfig"]
 
     assert found["CpuQuota"] == 60_000
-    assert bomber("spin", seconds=1.0)["share"] < 1.35 * 0.6
     assert bomber.events("start_failed") == []
 
 
