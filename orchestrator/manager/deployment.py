@@ -98,7 +98,7 @@ class Place:
 
 
 def weigh(inputs: Inputs, policy: SecurityPolicy, place: Place) -> Deployment:
-    """Decide and compile. Raises PermissionRefused, PermissionNotSupportedYet."""
+    """Decide and compile. Raises PermissionRefused, PermissionNotHeld."""
     grant = decide(inputs.info, inputs.manifest, policy, config=inputs.config)
     site = Site(
         prefix=place.prefix,

@@ -35,7 +35,7 @@ from orchestrator.policy.baseline import (
     SOCKETS_TARGET,
     TMP_INODES_PER_MB,
 )
-from orchestrator.policy.grant import Grant, PermissionNotSupportedYet
+from orchestrator.policy.grant import Grant, PermissionNotHeld
 from orchestrator.policy.guard_containers import network_mode
 from orchestrator.policy.host_view import with_host_view
 from orchestrator.policy.seccomp import filter_for, with_network_sockets
@@ -92,10 +92,10 @@ class Compiled:
 
 
 def compile_spec(grant: Grant, policy: SecurityPolicy, site: Site, *, image: str) -> Compiled:
-    """The container for `grant`. Raises PermissionNotSupportedYet, EntryPointUnusable."""
-    unsupported = tuple(name for p in grant.permissions for name in _unsupported(p))
-    if unsupported:
-        raise PermissionNotSupportedYet(grant.info.plugin_id, unsupported)
+    """The container for `grant`. Raises PermissionNotHeld, EntryPointUnusable."""
+    not_held = tuple(name for p in grant.permissions for name in _not_held(p))
+    if not_held:
+        raise PermissionNotHeld(grant.info.plugin_id, not_held)
     spec = _baseline(grant, policy, site, image)
     for permission in grant.permissions:
         spec = _widen(spec, permission, grant, site)
@@ -238,7 +238,9 @@ def _with_shares(
     return replace(spec, share_mounts=tuple(mounts[target] for target in sorted(mounts)))
 
 
-def _unsupported(permission: Permission) -> tuple[str, ...]:
+def _not_held(permission: Permission) -> tuple[str, ...]:
+    # To a process that is not root a capability comes through a file that carries it. That needs
+    # no-new-privileges off, and then every setuid file of the plugin's own image counts as well.
     if isinstance(permission, FileSystemRead) and permission.any_owner:
         return ("file_system_read.any_owner",)
     return ()

@@ -71,15 +71,15 @@ class PermissionRefused(OrchestratorError):
         self.plugin_id, self.refusals = plugin_id, refusals
 
 
-class PermissionNotSupportedYet(OrchestratorError):
-    """The decision stands, but nothing here can hold the permission to it so far."""
+class PermissionNotHeld(OrchestratorError):
+    """A parameter that nothing can hold a plugin to; tests/engine/test_any_owner.py shows why."""
 
-    kind, code = Kind.DENIED, "permission_not_supported_yet"
+    kind, code = Kind.DENIED, "permission_not_held"
 
     def __init__(self, plugin_id: str, permissions: tuple[str, ...]) -> None:
         names = ", ".join(permissions)
         super().__init__(
-            f"{plugin_id}: spec.permissions grants {names}, which this version cannot enforce yet "
-            "and so does not start; take it out of the manifest to start without it"
+            f"{plugin_id}: spec.permissions grants {names}, to which nothing could hold the "
+            "plugin; take it out of the manifest to start without it"
         )
         self.plugin_id, self.permissions = plugin_id, permissions

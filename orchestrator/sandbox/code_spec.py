@@ -142,7 +142,7 @@ def plan_box(
 ) -> BoxPlan:
     """The container for `wish`; equal wishes have equal digests, whatever their token.
 
-    Raises CodePermissionUnsupported, PermissionRefused, PermissionNotSupportedYet.
+    Raises CodePermissionUnsupported, PermissionRefused, PermissionNotHeld.
     """
     _check_supported(wish.permissions)
     info, image = language

@@ -138,20 +138,18 @@ def test_what_policy_forbids_is_refused_by_name(
     refused(clean, code=code, error=error, words=words)
 
 
-@pytest.mark.parametrize(
-    "permission",
-    [
-        {"network_access": {}},
-    ],
-    ids=str,
-)
-def test_a_permission_that_nothing_can_hold_yet_is_refused_by_name(
-    clean: Instance, shared_workshop: Workshop, permission: Any
+def test_a_parameter_that_nothing_can_hold_is_refused_by_name(
+    clean: Instance, shared_workshop: Workshop
 ) -> None:
+    permission = {"file_system_read": {"any_owner": True}}
     shared_workshop.small(ONE, info={"permissions": [permission]}, permissions=[permission])
-    name = permission if isinstance(permission, str) else next(iter(permission))
 
-    refused(clean, code=77, error="permission_not_supported_yet", words=[ONE, f"grants {name},"])
+    refused(
+        clean,
+        code=77,
+        error="permission_not_held",
+        words=[ONE, "grants file_system_read.any_owner,"],
+    )
 
 
 def unknown_permission(text: str) -> str:

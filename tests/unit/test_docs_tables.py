@@ -25,7 +25,7 @@ from orchestrator.model.manifest import PluginManifest
 from orchestrator.model.permissions import PermissionKind
 from orchestrator.model.policy import InstanceConfig, SecurityPolicy
 from orchestrator.policy.baseline import FORBIDDEN_NAMES, FORBIDDEN_SHARES, FORBIDDEN_TREES
-from orchestrator.policy.grant import PermissionNotSupportedYet
+from orchestrator.policy.grant import PermissionNotHeld
 from orchestrator.policy.seccomp import REFUSED
 from orchestrator.sandbox import sandbox, wire
 from orchestrator.sandbox.call import CallFailure, FailureCode
@@ -180,7 +180,7 @@ def test_the_readme_says_of_each_permission_whether_it_works(make: Any) -> None:
 def _works(make: Any, permission: str) -> bool:
     try:
         make.deployment(permission)
-    except PermissionNotSupportedYet:
+    except PermissionNotHeld:
         return False
     return True
 

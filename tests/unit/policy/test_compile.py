@@ -21,7 +21,7 @@ from orchestrator.policy.compile import (
     initialize_context,
     volume_name,
 )
-from orchestrator.policy.grant import Grant, PermissionNotSupportedYet
+from orchestrator.policy.grant import Grant, PermissionNotHeld
 
 MIB = 1024 * 1024
 # The threat model's list in docs/security.md, written out anew.
@@ -205,25 +205,23 @@ def test_granted_secrets_are_mounted_read_only_and_only_then(make: Any) -> None:
     assert "/run/secrets" not in mounts(compiled(make).spec)
 
 
-UNSUPPORTED = [
+NOT_HELD = [
     (FileSystemRead(shares=("docs",), any_owner=True), "file_system_read.any_owner"),
 ]
 
 
-@pytest.mark.parametrize(("permission", "name"), UNSUPPORTED, ids=[name for _, name in UNSUPPORTED])
-def test_what_cannot_be_enforced_yet_is_refused_by_name(
-    make: Any, permission: Any, name: str
-) -> None:
-    with pytest.raises(PermissionNotSupportedYet, match=name) as caught:
+@pytest.mark.parametrize(("permission", "name"), NOT_HELD, ids=[name for _, name in NOT_HELD])
+def test_what_nothing_can_hold_is_refused_by_name(make: Any, permission: Any, name: str) -> None:
+    with pytest.raises(PermissionNotHeld, match=name) as caught:
         compiled(make, permission)
 
     assert caught.value.permissions == (name,)
     assert caught.value.plugin_id == "notes"
-    assert (caught.value.kind, caught.value.code) == (Kind.DENIED, "permission_not_supported_yet")
+    assert (caught.value.kind, caught.value.code) == (Kind.DENIED, "permission_not_held")
 
 
-def test_all_that_cannot_be_enforced_yet_is_named_at_once(make: Any) -> None:
-    with pytest.raises(PermissionNotSupportedYet) as caught:
+def test_it_is_refused_beside_other_permissions_too(make: Any) -> None:
+    with pytest.raises(PermissionNotHeld) as caught:
         compiled(make, FileSystemWrite(), FileSystemRead(any_owner=True))
 
     assert caught.value.permissions == ("file_system_read.any_owner",)
