@@ -28,6 +28,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "run-code": ("orchestrator.cli.run_code", "Run code in a throw-away sandbox."),
         "logs": ("orchestrator.cli.logs", "Show what a plugin logged."),
         "explain": ("orchestrator.cli.explain", "Say what a plugin may do and what holds it."),
+        "permissions": (
+            "orchestrator.cli.permissions",
+            "List, check, grant and revoke permissions.",
+        ),
         "audit": ("orchestrator.cli.audit", "Show, verify or export the audit log."),
         "ui": ("orchestrator.cli.ui", "Print the address of a plugin's pages."),
         "validate": ("orchestrator.cli.validate", "Check manifests and plugin folders."),

@@ -20,20 +20,23 @@ from orchestrator.cli.context import (
     settings_of,
 )
 from orchestrator.cli.exits import CHANGES, OK
+from orchestrator.cli.permissions import drift_rows, held_lines
 from orchestrator.cli.render import one_line
 from orchestrator.daemon.build import docker_backends, place_of, resolver_of
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.engine.base import ImageStore
 from orchestrator.manager.deployment import Deployment
 from orchestrator.manager.desired import merge
+from orchestrator.manager.held import HeldUpdate, held_back
 from orchestrator.manager.manager import stored_deployments
+from orchestrator.manager.overridden import drift, stored_overrides
 from orchestrator.manager.preview import Change, ChangeKind, described, preview
 from orchestrator.manager.resolve import check_dependencies
 from orchestrator.manager.runtimes import check_runtimes
 from orchestrator.model.load import load_instance_config, load_manifests
 from orchestrator.model.policy import SecurityPolicy
 from orchestrator.policy.explain import explain
-from orchestrator.store.memory import MemoryStore
+from orchestrator.policy.overrides import Override
 from orchestrator.store.sqlite import SqliteStore
 
 SIGNS: Final[Mapping[ChangeKind, tuple[str, str, str]]] = MappingProxyType(
@@ -53,6 +56,8 @@ class Preview:
 
     changes: Sequence[Change]
     wanted: Mapping[str, Deployment]
+    held: Mapping[str, HeldUpdate]
+    """Updates that would wait for a grant: what runs is left as it is."""
     to_build: frozenset[str]
     """Plugins whose images are not there yet."""
 
@@ -73,9 +78,11 @@ def command(
     else:
         for change in result.changes:
             _show(result, change)
-    changed = any(change.kind is not ChangeKind.NONE for change in result.changes)
+    changed = bool(result.held) or any(c.kind is not ChangeKind.NONE for c in result.changes)
     if not as_json:
         _sum_up(result.changes)
+        for name, held in result.held.items():
+            click.echo("\n" + "\n".join(held_lines(name, _held_json(held))))
     return CHANGES if changed else OK
 
 
@@ -84,8 +91,10 @@ async def _preview(settings: DaemonSettings, paths: list[Path], config: Path | N
     policy = load_instance_config(config).policy if config is not None else SecurityPolicy()
     async with docker_backends(settings) as backends:
         resolver = resolver_of(settings, backends.images)
-        new = await resolver.resolve(manifests, policy)
-        old = _stored(settings, policy)
+        resolved = await resolver.resolve(manifests, policy)
+        old, overrides = _stored(settings, policy)
+        inputs, held = held_back(old, resolved)
+        new = [resolver.settle(one, policy, overrides) for one in inputs]
         wanted = merge(old, new, paths)
         check_dependencies(wanted.values())
         check_runtimes(wanted.values(), await backends.probe.info())
@@ -93,16 +102,20 @@ async def _preview(settings: DaemonSettings, paths: list[Path], config: Path | N
         return Preview(
             changes=preview(old, wanted, containers),
             wanted=wanted,
+            held=held,
             to_build=await _missing_images(wanted, backends.images),
         )
 
 
-def _stored(settings: DaemonSettings, policy: SecurityPolicy) -> dict[str, Deployment]:
+def _stored(
+    settings: DaemonSettings, policy: SecurityPolicy
+) -> tuple[dict[str, Deployment], tuple[Override, ...]]:
+    """What is wanted now, and what was granted and revoked by command."""
     if not settings.database.exists():
-        return stored_deployments(MemoryStore(), policy, place_of(settings))
+        return {}, ()
     store = SqliteStore.open(settings.database)
     try:
-        return stored_deployments(store, policy, place_of(settings))
+        return stored_deployments(store, policy, place_of(settings)), stored_overrides(store)
     finally:
         store.close()
 
@@ -121,7 +134,19 @@ def _json(result: Preview, change: Change) -> dict[str, JsonValue]:
         "fields": [asdict(field) for field in change.fields],
         "build_image": change.plugin_id in result.to_build,
         "may": list(explain(deployment.grant)) if deployment else [],
+        "drift": [asdict(found) for found in drift(deployment)] if deployment else [],
+        "held": _held_json(result.held[change.plugin_id])
+        if change.plugin_id in result.held
+        else None,
         "deployment": described(deployment) if deployment else None,
+    }
+
+
+def _held_json(held: HeldUpdate) -> dict[str, JsonValue]:
+    return {
+        "update": held.update,
+        "version": held.version,
+        "differences": list(held.differences),
     }
 
 
@@ -131,7 +156,11 @@ def _show(result: Preview, change: Change) -> None:
     version = f" {deployment.inputs.info.version}" if deployment else ""
     head = click.style(f"{sign} {change.plugin_id}{version}", fg=colour, bold=True)
     click.echo(f"{head} {words}")
-    if deployment is None or change.kind is ChangeKind.NONE:
+    if deployment is None:
+        return
+    for _, text in drift_rows([asdict(found) for found in drift(deployment)]):
+        click.echo(f"    drift: {text}")
+    if change.kind is ChangeKind.NONE:
         return
     if change.kind is ChangeKind.CREATE:
         for line in explain(deployment.grant):

@@ -14,14 +14,19 @@ WAITING: Final = "waiting for "
 
 def settled(row: Mapping[str, Any]) -> bool:
     """Whether nothing more is to be waited for: it runs, is stopped, or failed."""
-    return bool(row["status"] != "inactive" or row["detail"] == "stopped")
+    return bool(row["status"] != "inactive" or is_stopped(row))
+
+
+def is_stopped(row: Mapping[str, Any]) -> bool:
+    """Whether it does not run, and is not to: as the manifest wants, or for a revoke."""
+    return row["status"] == "inactive" and str(row["detail"]).partition(":")[0] == "stopped"
 
 
 def held(row: Mapping[str, Any], plugins: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether it waits, perhaps by way of others, for a plugin that failed."""
+    """Whether it waits, perhaps by way of others, for a plugin that failed or is stopped."""
     needs = str(row["detail"]).removeprefix(WAITING).split(", ")
     return str(row["detail"]).startswith(WAITING) and any(
-        other["status"] == "error" or held(other, plugins)
+        other["status"] == "error" or is_stopped(other) or held(other, plugins)
         for other in plugins
         if other["plugin_id"] in needs
     )

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from orchestrator.cli.context import client_of, instance_option, json_option
+from orchestrator.cli.permissions import drift_rows, held_lines
 from orchestrator.cli.render import duration, fields, mark, one_line
 
 
@@ -74,6 +75,7 @@ def _show_plugin(status: Mapping[str, Any]) -> None:
         ("calls", f"{status['calls_in_flight']} in flight"),
         ("tools", ", ".join(status["tools"]) or "-"),
     ]
+    rows += drift_rows(status.get("drift", ()))
     if status["disk_enforced_by"]:
         rows.append(("disk", f"enforced by: {status['disk_enforced_by']}"))
     if status["network"]:
@@ -85,6 +87,8 @@ def _show_plugin(status: Mapping[str, Any]) -> None:
         text = f"{failure['reason']}: {one_line(failure['detail'])}"
         rows.append(("last failure", click.style(text, fg="red")))
     click.echo(fields(rows))
+    if status.get("held"):
+        click.echo("\n" + "\n".join(held_lines(status["plugin_id"], status["held"])))
     if status["events"]:
         click.echo(click.style("\nlatest events", bold=True))
     for event in status["events"]:

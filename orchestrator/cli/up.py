@@ -16,6 +16,7 @@ from orchestrator.cli.context import (
     settings_of,
 )
 from orchestrator.cli.exits import BY_KIND, OK
+from orchestrator.cli.permissions import held_lines
 from orchestrator.cli.progress import Progress, held, settled
 from orchestrator.cli.render import plugin_rows, printable
 from orchestrator.client.client import DaemonClient, DaemonNotRunning
@@ -100,9 +101,10 @@ def _follow(
 ) -> int:
     if detach and not wait:
         click.echo(f"{len(names)} plugins wanted; `orchestrator ps` shows them", err=True)
-        return OK
+        return BY_KIND[Kind.DENIED] if _tell_held(client.plugins(), names) else OK
     plugins = _wait(client, names)
     click.echo(plugin_rows(plugins))
+    waiting = _tell_held(plugins, names)
     failed = [
         row
         for row in plugins
@@ -111,11 +113,20 @@ def _follow(
     for row in failed:
         click.echo(f"\n{row['plugin_id']}: {printable(str(row['detail']))}", err=True)
     if detach:
-        return BY_KIND[Kind.PLUGIN] if failed else OK
+        return BY_KIND[Kind.PLUGIN if failed else Kind.DENIED] if failed or waiting else OK
     end = "Ctrl-C stops and removes them" if ours else "Ctrl-C leaves them running"
     click.echo(f"\nup; {end}", err=True)
     _stay(client)
     return OK
+
+
+def _tell_held(plugins: Sequence[Mapping[str, Any]], names: Sequence[str]) -> bool:
+    """Whether an update of the named plugins waits for a grant; it is shown."""
+    held = [row for row in plugins if row["plugin_id"] in names and row.get("held")]
+    for row in held:
+        lines = held_lines(str(row["plugin_id"]), row["held"])
+        click.echo("\n" + "\n".join(lines), err=True)
+    return bool(held)
 
 
 def _wait(client: DaemonClient, names: Sequence[str]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from orchestrator.client.problem import DaemonProblem
 from orchestrator.errors import Kind, OrchestratorError
@@ -155,12 +155,50 @@ class DaemonClient:
         answer: dict[str, Any] = self._json("POST", "/v1/code", wish, seconds=None)
         return answer
 
+    def permissions(self) -> list[dict[str, Any]]:
+        """Every plugin's permissions, and its update if one is held."""
+        answer: list[dict[str, Any]] = self._json("GET", "/v1/permissions")
+        return answer
+
+    def permissions_of(self, plugin_id: str) -> dict[str, Any]:
+        """One plugin's. Raises DaemonProblem (plugin_not_found), as all that follow."""
+        answer: dict[str, Any] = self._json("GET", f"/v1/plugins/{plugin_id}/permissions")
+        return answer
+
+    def check_permission(self, plugin_id: str, permission: str) -> dict[str, Any]:
+        """Whether the plugin has it now: {effective, why}."""
+        path = f"/v1/plugins/{plugin_id}/permissions/{quote(permission, safe='')}"
+        answer: dict[str, Any] = self._json("GET", path)
+        return answer
+
+    def grant_permission(self, plugin_id: str, permission: str, *, who: str, why: str) -> bool:
+        """Whether anything changed. Raises DaemonProblem (permission_refused)."""
+        return self._decide(f"{plugin_id}/permissions/{quote(permission, safe='')}/grant", who, why)
+
+    def revoke_permission(self, plugin_id: str, permission: str, *, who: str, why: str) -> bool:
+        """Whether the plugin had it; it has lost it when this returns."""
+        return self._decide(
+            f"{plugin_id}/permissions/{quote(permission, safe='')}/revoke", who, why
+        )
+
+    def grant_update(self, plugin_id: str, update: str, *, who: str, why: str) -> list[str]:
+        """What the update asks for more. Raises DaemonProblem (update_changed)."""
+        path = f"/v1/plugins/{plugin_id}/updates/{quote(update, safe='')}/grant"
+        answer: dict[str, list[str]] = self._json("POST", path, {"who": who, "why": why})
+        return answer["differences"]
+
     def ui_url(self, plugin_id: str) -> str:
         """Where the plugin's pages are, with their key. Raises DaemonProblem."""
         answer: dict[str, str] = self._json("GET", f"/v1/plugins/{plugin_id}/ui")
         return answer["url"]
 
     # -------------------------------------------------------------------------------------------
+
+    def _decide(self, path: str, who: str, why: str) -> bool:
+        answer: dict[str, bool] = self._json(
+            "POST", f"/v1/plugins/{path}", {"who": who, "why": why}
+        )
+        return answer["changed"]
 
     def _json(
         self,

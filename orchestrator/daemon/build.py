@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from orchestrator.clock import Clock
 from orchestrator.daemon.code import CodeParts, code_sandbox
 from orchestrator.daemon.network_access import plugin_networks
+from orchestrator.daemon.permissions import permission_system
+from orchestrator.daemon.router import ManagerRouter
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.engine.base import DiskProbe, Engine, ImageStore, Probe, VolumeStore
 from orchestrator.engine.base_image import base_tag
@@ -34,17 +36,19 @@ from orchestrator.manager.meters import Meters
 from orchestrator.manager.neighbours import FleetNeighbours
 from orchestrator.manager.networks import PluginNetworks
 from orchestrator.manager.observe import Observer
+from orchestrator.manager.overridden import Overrides
+from orchestrator.manager.permissions import PermissionSystem
 from orchestrator.manager.probe import Prober
 from orchestrator.manager.resolve import Resolver
 from orchestrator.manager.steps import Steps
 from orchestrator.policy.seccomp import seccomp_profile
-from orchestrator.sandbox.call import CallFailure, FailureCode
 from orchestrator.sandbox.callers import CallLedger
 from orchestrator.sandbox.code import CodeSandbox
 from orchestrator.sandbox.deadlines import DeadlineWheel
 from orchestrator.sandbox.egress_uplink import HostUplink
 from orchestrator.sandbox.sandbox import PluginSandbox
 from orchestrator.server.app import Api, Facts
+from orchestrator.server.permission_routes import PermissionApi
 from orchestrator.server.problems import failure_problem
 from orchestrator.server.ui import GrantedPages, UiKeys, has_pages
 from orchestrator.server.ui_server import UiListener
@@ -74,6 +78,7 @@ class Daemon:
     """What runs; `run` serves it."""
 
     manager: PluginManager
+    permissions: PermissionSystem
     prober: Prober
     networks: PluginNetworks
     api: Api
@@ -81,28 +86,6 @@ class Daemon:
     audit: AuditLog
     ui: UiListener
     code: CodeSandbox
-
-
-class ManagerRouter:
-    """Routes calls to the sandbox of a plugin."""
-
-    def __init__(self, manager: PluginManager) -> None:
-        self._manager = manager
-
-    @property
-    def max_request_bytes(self) -> int:
-        return self._manager.policy.calls.max_request_mb << 20
-
-    def route(self, plugin_id: str) -> PluginSandbox | CallFailure:
-        deployment = self._manager.deployment(plugin_id)
-        sandbox = self._manager.fleet.sandboxes.get(deployment.compiled.sandbox_id)
-        if sandbox is not None:
-            return sandbox
-        return CallFailure(
-            code=FailureCode.PLUGIN_NOT_RUNNING,
-            detail=f"{plugin_id} is not running; `orchestrator status {plugin_id}` says why",
-            repeat="safe",
-        )
 
 
 def place_of(settings: DaemonSettings) -> Place:
@@ -188,7 +171,7 @@ async def build(
             auditor=audit, clock=clock, neighbours=neighbours, uplink=uplink, meters=meters
         )
         stack.callback(access.close_all)
-        manager = _manager(
+        manager, permissions = _manager(
             settings,
             backends,
             clock=clock,
@@ -236,11 +219,13 @@ async def build(
             audit=audit,
             code=code,
             ui=ui,
+            permissions=PermissionApi(manager=manager, permissions=permissions),
             now=clock.now,
             shut_down=shut_down,
         )
         yield Daemon(
             manager=manager,
+            permissions=permissions,
             prober=Prober(fleet),
             networks=networks,
             api=api,
@@ -278,7 +263,7 @@ def _manager(
     networks: PluginNetworks,
     ledger: CallLedger,
     base_lock: asyncio.Lock,
-) -> PluginManager:
+) -> tuple[PluginManager, PermissionSystem]:
     place = place_of(settings)
     labels = place.labels
     builder = ImageBuilder(images=backends.images, cache=settings.cache, base_lock=base_lock)
@@ -315,10 +300,13 @@ def _manager(
         bus=bus,
         clock=clock,
     )
-    return PluginManager(
+    resolver = resolver_of(settings, backends.images)
+    overrides = Overrides(store=fleet.store, resolver=resolver)
+    manager = PluginManager(
         fleet=fleet,
         loop=loop,
-        resolver=resolver_of(settings, backends.images),
+        resolver=resolver,
+        overrides=overrides,
         engine=backends.engine,
         volumes=backends.volumes,
         networks=backends.networks,
@@ -328,6 +316,17 @@ def _manager(
         place=place,
         clock=clock,
     )
+    permissions = permission_system(
+        manager=manager,
+        overrides=overrides,
+        engine=backends.engine,
+        observer=observer,
+        access=access,
+        networks=networks,
+        clerk=clerk,
+        clock=clock,
+    )
+    return manager, permissions
 
 
 def _close_sandboxes(fleet: Fleet) -> None:

@@ -14,7 +14,8 @@ import uvicorn
 import uvloop
 
 from orchestrator.clock import SystemClock
-from orchestrator.daemon.build import Backends, Daemon, ManagerRouter, build, docker_backends
+from orchestrator.daemon.build import Backends, Daemon, build, docker_backends
+from orchestrator.daemon.router import ManagerRouter
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.model.events import PluginEvent

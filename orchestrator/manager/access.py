@@ -19,6 +19,7 @@ from orchestrator.model.permissions import (
     DatabaseAccess,
     ExternalApi,
     Permission,
+    PermissionKind,
     PluginCommunication,
 )
 from orchestrator.model.policy import SecurityPolicy
@@ -75,7 +76,10 @@ class Access:
         self._clock = clock
         self._neighbours = neighbours
         self._uplink = uplink
-        self._open: dict[str, list[Broker]] = {}
+        self._open: dict[str, list[tuple[str, Permission, Broker]]] = {}
+        """Sandbox → (plugin, what it was granted, what holds it)."""
+        self._cut: set[tuple[str, PermissionKind]] = set()
+        """(plugin, permission): a step that began before the revoke must not open it again."""
         self._meters = meters
 
     async def open(self, deployment: Deployment, policy: SecurityPolicy) -> None:
@@ -85,14 +89,29 @@ class Access:
         brokers = self._open[sandbox_id] = []
         for permission in deployment.grant.permissions:
             broker = self._broker(permission, deployment, policy)
-            if broker is not None:
-                brokers.append(broker)
+            key = (deployment.plugin_id, PermissionKind(permission.kind))
+            if broker is not None and key not in self._cut:
+                brokers.append((deployment.plugin_id, permission, broker))
                 await broker.open(Path(deployment.compiled.sockets_folder))
+                if key in self._cut:
+                    broker.close()
 
     def close(self, sandbox_id: str) -> None:
         """End every connection of the sandbox's brokers, at once."""
-        for broker in self._open.pop(sandbox_id, []):
+        for _, _, broker in self._open.pop(sandbox_id, []):
             broker.close()
+
+    def cut(self, plugin_id: str, kind: PermissionKind) -> None:
+        """End what holds this one permission, at once; it stays shut until `lift`."""
+        self._cut.add((plugin_id, kind))
+        for brokers in self._open.values():
+            for owner, permission, broker in brokers:
+                if (owner, permission.kind) == (plugin_id, kind):
+                    broker.close()
+
+    def lift(self, plugin_id: str, kind: PermissionKind) -> None:
+        """Sandboxes that are opened from now on may have it again."""
+        self._cut.discard((plugin_id, kind))
 
     def close_all(self) -> None:
         for sandbox_id in list(self._open):

@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from orchestrator.clock import Clock
 from orchestrator.errors import OrchestratorError
 from orchestrator.manager.deployment import Deployment
+from orchestrator.manager.held import HeldUpdate
 from orchestrator.model.audit import AuditAction, AuditEntry, Auditor, AuditOutcome
 from orchestrator.model.events import EventName, PluginEvent
 
@@ -78,6 +79,35 @@ class Clerk:
                 data=data,
                 plugin_id=deployment.plugin_id,
             )
+
+    def held(self, updates: Mapping[str, HeldUpdate]) -> None:
+        """Updates that ask for more than before, and so wait."""
+        for plugin_id, held in updates.items():
+            data: dict[str, JsonValue] = {
+                "update": held.update,
+                "version": held.version,
+                "differences": [*held.differences],
+            }
+            why = "the update asks for more than before: held until somebody grants it"
+            self._write(
+                AuditAction.POLICY_DECISION,
+                AuditOutcome.REFUSED,
+                why=why,
+                data=data,
+                plugin_id=plugin_id,
+            )
+
+    def permission(
+        self,
+        action: AuditAction,
+        outcome: AuditOutcome,
+        plugin_id: str,
+        *,
+        why: str,
+        data: Mapping[str, JsonValue],
+    ) -> None:
+        """An operator's grant or revoke, whatever came of it."""
+        self._write(action, outcome, why=why, data=data, plugin_id=plugin_id, actor="operator")
 
     def _write(
         self,

@@ -4,7 +4,7 @@ What is stored is the input of the decision, not its result: the result follows 
 policy that changed is weighed again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pydantic import JsonValue, TypeAdapter
@@ -18,6 +18,7 @@ from orchestrator.model.versions import parse_dependency
 from orchestrator.policy.compile import Compiled, Site, compile_spec
 from orchestrator.policy.decide import decide
 from orchestrator.policy.grant import Grant
+from orchestrator.policy.overrides import Effective, Override, apply_overrides
 from orchestrator.store.base import Record
 
 
@@ -48,6 +49,8 @@ class Deployment:
     inputs: Inputs
     grant: Grant
     compiled: Compiled
+    effective: Effective
+    """How the grant differs from the manifest by what was granted or revoked since."""
 
     @property
     def plugin_id(self) -> str:
@@ -60,7 +63,9 @@ class Deployment:
 
     @property
     def running(self) -> bool:
-        return self.inputs.manifest.spec.state is WantedState.RUNNING
+        """Whether it is to run; not while what it cannot work without is revoked."""
+        wanted = self.inputs.manifest.spec.state is WantedState.RUNNING
+        return wanted and not self.effective.unmet
 
     def want(self, *, image_ready: bool) -> Want:
         """The deployment as `plan` sees it."""
@@ -97,9 +102,13 @@ class Place:
         return {LABEL_INSTANCE: self.instance, LABEL_OWNER: self.owner}
 
 
-def weigh(inputs: Inputs, policy: SecurityPolicy, place: Place) -> Deployment:
+def weigh(
+    inputs: Inputs, policy: SecurityPolicy, place: Place, overrides: Sequence[Override] = ()
+) -> Deployment:
     """Decide and compile. Raises PermissionRefused, PermissionNotHeld."""
-    grant = decide(inputs.info, inputs.manifest, policy, config=inputs.config)
+    effective = apply_overrides(inputs.info, inputs.manifest, policy, overrides)
+    info = _undemanding(inputs.info) if effective.unmet else inputs.info
+    grant = decide(info, effective.over(inputs.manifest), policy, config=inputs.config)
     site = Site(
         prefix=place.prefix,
         sockets_root=place.sockets_root,
@@ -108,7 +117,13 @@ def weigh(inputs: Inputs, policy: SecurityPolicy, place: Place) -> Deployment:
         seccomp_profile=place.seccomp_profile,
     )
     compiled = compile_spec(grant, policy, site, image=inputs.image)
-    return Deployment(inputs=inputs, grant=grant, compiled=compiled)
+    return Deployment(inputs=inputs, grant=grant, compiled=compiled, effective=effective)
+
+
+def _undemanding(info: PluginInfo) -> PluginInfo:
+    """It does not run, so what it cannot run without is no reason to refuse it."""
+    permissions = tuple(p.model_copy(update={"required": False}) for p in info.permissions)
+    return info.model_copy(update={"permissions": permissions})
 
 
 _INPUTS = TypeAdapter(Inputs)

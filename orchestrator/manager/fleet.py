@@ -1,5 +1,6 @@
 """Fleet: all that the daemon knows now, in one place: wanted, seen, remembered, under way."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -7,6 +8,7 @@ from pydantic import JsonValue
 
 from orchestrator.engine.base import LABEL_PLUGIN, LABEL_SANDBOX
 from orchestrator.manager.deployment import Deployment
+from orchestrator.manager.held import HELD, HeldUpdate, stored_updates, to_held_record
 from orchestrator.manager.plan import Health, Sighting, Want
 from orchestrator.manager.restart import History, end_of
 from orchestrator.model.container import ContainerState
@@ -57,6 +59,8 @@ class Fleet:
     store_trouble: str = ""
     """Why the last record could not be written; empty while they can."""
     reports: dict[str, Report] = field(default_factory=dict)
+    held: dict[str, HeldUpdate] = field(default_factory=dict)
+    """Updates that ask for more than before, until somebody grants them."""
     disks: dict[str, str] = field(default_factory=dict)
     """Plugin → what holds the size of its /data."""
     networks: dict[str, dict[str, JsonValue]] = field(default_factory=dict)
@@ -94,6 +98,11 @@ class Fleet:
         deployment = self.deployments.get(plugin_id)
         return self.sandboxes.get(deployment.compiled.sandbox_id) if deployment else None
 
+    def is_stale(self, deployment: Deployment) -> bool:
+        """Whether another revision of it is wanted by now, or none."""
+        wanted = self.deployments.get(deployment.plugin_id)
+        return wanted is None or wanted.compiled.digest != deployment.compiled.digest
+
     def history(self, plugin_id: str) -> History:
         return self.histories.get(plugin_id, History())
 
@@ -122,6 +131,16 @@ class Fleet:
         self.histories = {
             key: _history(record) for key, record in self.store.load(_HISTORIES).items()
         }
+        self.held = stored_updates(self.store)
+
+    def hold(self, held: Mapping[str, HeldUpdate], *, instead_of: Collection[str]) -> None:
+        """Updates that wait from now on. Raises StoreUnavailable."""
+        gone = self.held.keys() & instead_of
+        records: dict[str, Record | None] = dict.fromkeys(gone)
+        records |= {name: to_held_record(update) for name, update in held.items()}
+        self.store.put_all(HELD, records)
+        kept = {name: update for name, update in self.held.items() if name not in gone}
+        self.held = kept | dict(held)
 
     def excuse(self, container: ContainerState) -> None:
         """An end that is nobody's failure."""
@@ -156,7 +175,7 @@ class Fleet:
 
 def forget_all(store: RecordStore) -> None:
     """Nothing is wanted any more, and nobody's failures matter."""
-    for kind in (DESIRED, _HISTORIES, _RUNS):
+    for kind in (DESIRED, HELD, _HISTORIES, _RUNS):
         store.put_all(kind, dict.fromkeys(store.load(kind)))
 
 

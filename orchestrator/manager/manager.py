@@ -16,7 +16,9 @@ from orchestrator.manager.auditing import Clerk
 from orchestrator.manager.deployment import Deployment, Place, from_record, to_record, weigh
 from orchestrator.manager.desired import merge, promised
 from orchestrator.manager.fleet import DESIRED, Fleet
+from orchestrator.manager.held import HeldUpdate, held_back
 from orchestrator.manager.loop import ReconcileLoop
+from orchestrator.manager.overridden import Overrides, stored_overrides
 from orchestrator.manager.resolve import Resolver, check_dependencies, raise_all
 from orchestrator.manager.restart import next_start
 from orchestrator.manager.runtimes import check_runtimes
@@ -25,6 +27,7 @@ from orchestrator.model.events import EventName
 from orchestrator.model.load import load_instance_config, load_manifests
 from orchestrator.model.policy import SecurityPolicy
 from orchestrator.policy.admission import admit, promised_to_code
+from orchestrator.policy.overrides import Override
 from orchestrator.store.base import Record, RecordStore
 
 INSTANCE: Final = "instance"
@@ -47,6 +50,7 @@ class PluginManager:
         fleet: Fleet,
         loop: ReconcileLoop,
         resolver: Resolver,
+        overrides: Overrides,
         engine: Engine,
         volumes: VolumeStore,
         networks: NetworkStore,
@@ -59,6 +63,7 @@ class PluginManager:
         self.fleet = fleet
         self.loop = loop
         self._resolver = resolver
+        self._overrides = overrides
         self._engine = engine
         self._volumes = volumes
         self._networks = networks
@@ -67,7 +72,8 @@ class PluginManager:
         self._clerk = clerk
         self._place = place
         self._clock = clock
-        self._one = asyncio.Lock()
+        self.one = asyncio.Lock()
+        """Held by whatever changes what is wanted and has to wait meanwhile."""
 
     @property
     def policy(self) -> SecurityPolicy:
@@ -77,6 +83,7 @@ class PluginManager:
         """Take up what an earlier daemon was told."""
         store = self.fleet.store
         self.fleet.restore()
+        self._overrides.restore()
         self.loop.policy = stored_policy(store)
         self.fleet.deployments = stored_deployments(store, self.loop.policy, self._place)
         self.fleet.told = bool(store.load(INSTANCE))
@@ -88,7 +95,7 @@ class PluginManager:
         All is checked before anything changes. Raises InvalidFile, PermissionRefused,
         DependenciesUnresolved and their kin; EngineUnavailable, as nothing would come of it.
         """
-        async with self._one:
+        async with self.one:
             words = f"up {' '.join(map(str, paths))}"
             try:
                 names = await self._apply(paths, config)
@@ -101,19 +108,51 @@ class PluginManager:
     async def _apply(self, paths: Sequence[Path], config: Path | None) -> list[str]:
         policy = load_instance_config(config).policy if config is not None else SecurityPolicy()
         await self._knock()
-        new = await self._resolver.resolve(load_manifests(paths), policy)
-        wanted = merge(self._reweighed(policy), new, paths)
-        check_dependencies(wanted.values())
-        await self._check_admission(wanted, policy)
-        self._commit(wanted, policy, named={deployment.plugin_id for deployment in new})
-        self._clerk.decisions(new)
-        return [deployment.plugin_id for deployment in new]
+        resolved = await self._resolver.resolve(load_manifests(paths), policy)
+        current = self._reweighed(policy)
+        inputs, held = held_back(current, resolved)
+        new = [self._overrides.settle(one, policy) for one in inputs]
+        names = [deployment.plugin_id for deployment in new]
+        await self._take(merge(current, new, paths), policy, named={*names}, held=held)
+        self._clerk.decisions(deployment for deployment in new if deployment.plugin_id not in held)
+        self._clerk.held(held)
+        return names
+
+    async def take_update(self, held: HeldUpdate) -> None:
+        """Make a held update wanted; `one` is held. Raises what `apply` raises."""
+        new = self._overrides.settle(held.inputs, self.policy)
+        wanted = {**self.fleet.deployments, new.plugin_id: new}
+        await self._take(wanted, self.policy, named={new.plugin_id}, held={})
+        self._clerk.decisions([new])
+
+    def weighed(self, deployment: Deployment, overrides: Sequence[Override]) -> Deployment:
+        """A deployment as it would be under those overrides. Raises PermissionRefused."""
+        return self._resolver.settle(deployment.inputs, self.policy, overrides)
+
+    def check(self, deployment: Deployment) -> None:
+        """Whether the host has what was granted. Raises HostUnusable, DatabaseAddressUnusable."""
+        self._resolver.check(deployment, self.policy)
+
+    def replace(self, new: Deployment) -> None:
+        """The plugin as it was weighed anew: in mind first, for a revoke cannot wait.
+
+        Raises StoreUnavailable.
+        """
+        fleet, name = self.fleet, new.plugin_id
+        old, fleet.deployments[name] = fleet.deployments[name], new
+        if old.compiled.digest != new.compiled.digest:
+            fleet.forget(name)
+            changed: dict[str, JsonValue] = {"changed": [name], "removed": []}
+            self._bus.publish(EventName.DESIRED_CHANGED, data=changed)
+        self.loop.wake()
+        if old.inputs != new.inputs:
+            fleet.store.put_all(DESIRED, {name: to_record(new.inputs)})
 
     async def down(self, *, with_volumes: bool) -> tuple[int, int]:
         """Stop everything in order, then take away what is left; (containers, volumes) swept."""
-        async with self._one:
+        async with self.one:
             self._clerk.command("down", {"volumes": with_volumes})
-            self._commit({}, self.policy, named=set())
+            self._commit({}, self.policy, named=set(), held={})
             try:
                 async with asyncio.timeout(DOWN_SECONDS):
                     while self.fleet.containers or self.fleet.busy:
@@ -153,6 +192,21 @@ class PluginManager:
         """Whether the engine answers: nobody's containers are asked for, as they take time."""
         await self._engine.list({**self._place.labels, LABEL_PLUGIN: ""})
 
+    async def _take(
+        self,
+        wanted: Mapping[str, Deployment],
+        policy: SecurityPolicy,
+        *,
+        named: set[str],
+        held: Mapping[str, HeldUpdate],
+    ) -> None:
+        """Check the whole and make it wanted. Raises DependenciesUnresolved, NotAdmitted."""
+        check_dependencies(wanted.values())
+        await self._check_admission(wanted, policy)
+        # Once more: a revoke does not wait for us, and must not be undone.
+        settled = self._overrides.settled(wanted, policy)
+        self._commit(settled, policy, named=named, held=held)
+
     async def _check_admission(
         self, wanted: Mapping[str, Deployment], policy: SecurityPolicy
     ) -> None:
@@ -179,14 +233,19 @@ class PluginManager:
         errors: list[OrchestratorError] = []
         for name, deployment in self.fleet.deployments.items():
             try:
-                weighed[name] = weigh(deployment.inputs, policy, self._place)
+                weighed[name] = self._overrides.settle(deployment.inputs, policy)
             except OrchestratorError as error:
                 errors.append(error)
         raise_all(errors)
         return weighed
 
     def _commit(
-        self, wanted: dict[str, Deployment], policy: SecurityPolicy, *, named: set[str]
+        self,
+        wanted: dict[str, Deployment],
+        policy: SecurityPolicy,
+        *,
+        named: set[str],
+        held: Mapping[str, HeldUpdate],
     ) -> None:
         """On disk first, then in mind."""
         fleet = self.fleet
@@ -198,6 +257,7 @@ class PluginManager:
         records |= {name: to_record(deployment.inputs) for name, deployment in wanted.items()}
         fleet.store.put_all(INSTANCE, {"policy": policy.model_dump(mode="json")})
         fleet.store.put_all(DESIRED, records)
+        fleet.hold(held, instead_of=named | gone)
         changed = [
             name
             for name, deployment in wanted.items()
@@ -229,10 +289,10 @@ def stored_deployments(
     store: RecordStore, policy: SecurityPolicy, place: Place
 ) -> dict[str, Deployment]:
     """What was wanted last, by name; a record that this version cannot read is left out."""
-    deployments = {}
+    deployments, overrides = {}, stored_overrides(store)
     for name, record in sorted(store.load(DESIRED).items()):
         try:
-            deployments[name] = weigh(from_record(record), policy, place)
+            deployments[name] = weigh(from_record(record), policy, place, overrides)
         except (ValidationError, OrchestratorError):
             continue  # the caller leaves its container alone until the next `up` decides
     return deployments

@@ -6,7 +6,7 @@ done. The problems of all manifests come at once.
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +24,7 @@ from orchestrator.model.load import LoadedManifest, load_plugin_info, parse_plug
 from orchestrator.model.manifest import PluginManifest, WantedState
 from orchestrator.model.permissions import FileSystemRead, FileSystemWrite
 from orchestrator.model.policy import SecurityPolicy
+from orchestrator.policy.overrides import Override, apply_overrides
 from orchestrator.registry.resolve import Node, resolve
 
 METADATA_FILES: Final = ("/plugin/plugin.yaml", "/plugin/plugin.json")
@@ -94,11 +95,29 @@ class Resolver:
                 shares=real_shares(policy, _shares(loaded.manifest, policy), home=self._home),
             )
             deployment = weigh(inputs, policy, self._place)
-            check_hosts(deployment.grant, policy)
-            check_databases(deployment.grant, policy, home=self._home)
+            self.check(deployment, policy)
         except OrchestratorError as error:
             return error
         return deployment
+
+    def settle(
+        self, inputs: Inputs, policy: SecurityPolicy, overrides: Sequence[Override]
+    ) -> Deployment:
+        """Inputs under what was granted and revoked since; a share that came so is looked up.
+
+        Raises PermissionRefused and its kin, ShareUnusable.
+        """
+        effective = apply_overrides(inputs.info, inputs.manifest, policy, overrides)
+        shares = set(_shares(effective.over(inputs.manifest), policy)) - inputs.shares.keys()
+        if shares:
+            found = real_shares(policy, shares, home=self._home)
+            inputs = replace(inputs, shares={**inputs.shares, **found})
+        return weigh(inputs, policy, self._place, overrides)
+
+    def check(self, deployment: Deployment, policy: SecurityPolicy) -> None:
+        """What brokers need of the host. Raises HostUnusable, DatabaseAddressUnusable."""
+        check_hosts(deployment.grant, policy)
+        check_databases(deployment.grant, policy, home=self._home)
 
     async def _find(self, loaded: LoadedManifest) -> Found:
         folder = loaded.build_folder()

@@ -2,8 +2,9 @@
 
 from orchestrator.engine.base import LABEL_DIGEST, LABEL_VERSION
 from orchestrator.manager.fleet import Fleet
+from orchestrator.manager.overridden import drift
 from orchestrator.manager.plan import Health, Sighting, Want, is_ready
-from orchestrator.model.status import PluginState, PluginStatus
+from orchestrator.model.status import Held, PluginState, PluginStatus
 
 
 def statuses(fleet: Fleet) -> list[PluginStatus]:
@@ -38,7 +39,26 @@ def _status(
         container_id=container.container_id if container is not None else "",
         restarts=history.restarts,
         reason=history.reason,
+        drift=drift(deployment) if deployment is not None else (),
+        held=held_update(fleet, plugin_id),
     )
+
+
+def held_update(fleet: Fleet, plugin_id: str) -> Held | None:
+    """The plugin's update that waits for a grant, if there is one."""
+    held = fleet.held.get(plugin_id)
+    if held is None:
+        return None
+    return Held(update=held.update, version=held.version, differences=held.differences)
+
+
+def _stopped(fleet: Fleet, plugin_id: str) -> str:
+    """`stopped`, and why, if the operator's manifest wants it running."""
+    deployment = fleet.deployments.get(plugin_id)
+    if deployment is None or not deployment.effective.unmet:
+        return "stopped"
+    texts = [d.text for d in drift(deployment) if d.permission in deployment.effective.unmet]
+    return f"stopped: it cannot work without what was taken: {'; '.join(texts)}"
 
 
 def _state(
@@ -46,7 +66,9 @@ def _state(
 ) -> tuple[PluginState, str]:
     busy = fleet.busy.get(plugin_id)
     if want is None or not want.running:
-        return PluginState.INACTIVE, busy or ("stopping" if sightings else "stopped")
+        return PluginState.INACTIVE, busy or (
+            "stopping" if sightings else _stopped(fleet, plugin_id)
+        )
     report = fleet.reports.get(plugin_id)
     if is_ready(want, sightings):
         if report is not None and report.state == "error":

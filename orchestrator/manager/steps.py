@@ -145,6 +145,9 @@ class Steps:
         self._fleet.ooms.discard(container_id)
         try:
             await self._access.open(deployment, policy)
+            if self._fleet.is_stale(deployment):  # revoked, say, while we were at it
+                self._close(sandbox.sandbox_id)
+                return
             await start_and_initialize(
                 self._engine, sandbox, container_id, deployment, policy.lifecycle
             )

@@ -24,6 +24,7 @@ from orchestrator.policy.explain import explain
 from orchestrator.sandbox.code import CodeSandbox
 from orchestrator.server.audit_routes import AuditApi
 from orchestrator.server.code_route import code_route
+from orchestrator.server.permission_routes import PermissionApi
 from orchestrator.server.problems import PROBLEM_TYPE, error_problem
 from orchestrator.server.ui_server import UiListener, ui_route
 from orchestrator.store.audit_log import AuditLog
@@ -76,6 +77,7 @@ class Api:
         audit: AuditLog,
         code: CodeSandbox,
         ui: UiListener,
+        permissions: PermissionApi,
         now: Callable[[], float],
         shut_down: Callable[[], None],
     ) -> None:
@@ -87,6 +89,7 @@ class Api:
         self._audit = audit
         self._code = code
         self._ui = ui
+        self._permissions = permissions
         self._now = now
         self._shut_down = shut_down
 
@@ -102,6 +105,7 @@ class Api:
                 Route("/v1/shutdown", self.shutdown, methods=["POST"]),
                 *AuditApi(self._audit).routes(),
                 code_route(self._code),
+                *self._permissions.routes(),
                 ui_route(self._ui),
             ],
             exception_handlers={OrchestratorError: _problem},

@@ -56,6 +56,8 @@ def test_plan_says_what_up_does_and_a_second_up_changes_nothing(
         "fields",
         "build_image",
         "may",
+        "drift",
+        "held",
         "deployment",
     }
     assert nothing_done == ({}, [])
@@ -216,6 +218,8 @@ def test_what_programs_read_of_ps_and_status_has_these_fields(
         "container_id": containers["e2e-one"],
         "restarts": 0,
         "reason": "",
+        "drift": [],
+        "held": None,
     }
     assert [status["pid"]] == instance.processes()
     assert (status["instance"], status["plugins"]) == (instance.name, 1)

@@ -1,6 +1,8 @@
 """Wants and sightings in few words."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from orchestrator.engine.base import LABEL_DIGEST, LABEL_PLUGIN
 from orchestrator.manager.plan import LABEL_REQUIRES, Health, Sighting, Want
 from orchestrator.manager.restart import History
 from orchestrator.model.container import ContainerPhase, ContainerState
+from tests.unit.manager.permission_house import PermissionHouse
 
 
 @dataclass(frozen=True)
@@ -55,3 +58,14 @@ class Words:
 @pytest.fixture(scope="session")
 def words() -> Words:
     return Words()
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[PermissionHouse]:
+    """`notes` asks for three permissions and is granted two, one of them in part."""
+    house = PermissionHouse(tmp_path)
+    house.plugin()
+    house.manifest({"file_system_read": {"shares": ["docs"]}})
+    async with house.open():
+        await house.up()
+        yield house

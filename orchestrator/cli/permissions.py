@@ -1,0 +1,151 @@
+"""`orchestrator permissions`."""
+
+import json
+import os
+import pwd
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from orchestrator.cli.context import client_of, instance_option, json_option
+from orchestrator.cli.exits import BY_KIND, OK
+from orchestrator.cli.render import one_line, printable, table
+from orchestrator.errors import Kind
+
+F = TypeVar("F", bound=Callable[..., Any])
+WIDTH = 300
+
+
+@click.group()
+@instance_option
+@click.pass_context
+def command(context: click.Context, *, instance: str | None) -> None:
+    """List, check, grant and revoke the permissions of plugins while they run."""
+    context.obj = instance
+
+
+def _reason_option(function: F) -> F:
+    return click.option(
+        "--reason", metavar="TEXT", default="", help="Why, for the audit log and for `status`."
+    )(function)
+
+
+@command.command("list")
+@click.argument("plugin", required=False, metavar="[PLUGIN]")
+@json_option
+@click.pass_context
+def show(context: click.Context, *, plugin: str | None, as_json: bool) -> None:
+    """Show what plugins ask for and what they have, by whom and why, and updates that wait."""
+    client = client_of(context.obj)
+    plugins = client.permissions() if plugin is None else [client.permissions_of(plugin)]
+    if as_json:
+        click.echo(json.dumps(plugins, indent=2))
+        return
+    rows = [_row(found["plugin_id"], right) for found in plugins for right in found["permissions"]]
+    click.echo(table(["PLUGIN", "PERMISSION", "NOW", "WHEN", "WHY"], rows))
+    for found in plugins:
+        if found["held"] is not None:
+            click.echo()
+            for line in held_lines(found["plugin_id"], found["held"]):
+                click.echo(line)
+
+
+@command.command()
+@click.argument("plugin")
+@click.argument("permission")
+@json_option
+@click.pass_context
+def check(context: click.Context, *, plugin: str, permission: str, as_json: bool) -> int:
+    """Say whether a plugin has a permission now; exit code 77 if it has not."""
+    answer = client_of(context.obj).check_permission(plugin, permission)
+    has = bool(answer["effective"])
+    if as_json:
+        click.echo(json.dumps(answer))
+    else:
+        words = "has" if has else "does not have"
+        click.echo(f"{plugin} {words} {permission}: {one_line(answer['why'], WIDTH)}")
+    return OK if has else BY_KIND[Kind.DENIED]
+
+
+@command.command()
+@click.argument("plugin")
+@click.argument("permission", required=False, metavar="[PERMISSION]")
+@click.option("--update", metavar="ID", help="Let this held update through, instead.")
+@_reason_option
+@click.pass_context
+def grant(
+    context: click.Context, *, plugin: str, permission: str | None, update: str | None, reason: str
+) -> None:
+    """Lift a revoke, or give what the manifest withholds: at most what the plugin asks for.
+
+    With --update: let through the update that asks for more than before, exactly as it was shown.
+    """
+    if (permission is None) == (update is None):
+        raise click.UsageError("expected exactly one of PERMISSION and --update ID")
+    client = client_of(context.obj)
+    if permission is not None:
+        changed = client.grant_permission(plugin, permission, who=_user(), why=reason)
+        words = "granted" if changed else "had already what it asks for of"
+        click.echo(f"{plugin}: {words} {permission}")
+        return
+    differences = client.grant_update(plugin, str(update), who=_user(), why=reason)
+    click.echo(f"{plugin}: the update {update} goes through; it")
+    for line in differences:
+        click.echo(f"    {printable(one_line(line, WIDTH))}")
+
+
+@command.command()
+@click.argument("plugin")
+@click.argument("permission")
+@_reason_option
+@click.pass_context
+def revoke(context: click.Context, *, plugin: str, permission: str, reason: str) -> None:
+    """Take a permission from a plugin, at once, until it is granted again.
+
+    It wins over the manifest. When the command returns the plugin has lost it: sockets are closed,
+    the network is gone, and a container that holds it is ended and made anew without.
+    """
+    client_of(context.obj).revoke_permission(plugin, permission, who=_user(), why=reason)
+    click.echo(f"{plugin}: {permission} is revoked; `permissions grant` lifts that")
+
+
+def held_lines(plugin_id: str, held: Mapping[str, Any]) -> Sequence[str]:
+    """What an update asks for more, and how to let it through."""
+    return [
+        click.style(f"! {plugin_id} {held['version']} is held", fg="yellow", bold=True)
+        + ": what runs goes on, as the update",
+        *(f"    {one_line(line, WIDTH)}" for line in held["differences"]),
+        f"  `orchestrator permissions grant {plugin_id} --update {held['update']}` lets it through",
+    ]
+
+
+def drift_rows(drift: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """What runs though the manifest says otherwise: by whom, when and why."""
+    return [
+        ("drift" if number == 0 else "", f"{one_line(found['text'], WIDTH)}, {_when(found)}")
+        for number, found in enumerate(drift)
+    ]
+
+
+def _when(change: Mapping[str, Any]) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(change["when"]))
+
+
+def _row(plugin_id: str, right: Mapping[str, Any]) -> list[str]:
+    change = right["change"]
+    state, colour = ("yes", "green") if right["effective"] else ("no", "yellow")
+    if change is not None and change["state"] == "revoked":
+        state, colour = "revoked", "red"
+    when = _when(change) if change else "-"
+    name = str(right["permission"]) + (" (required)" if right["required"] else "")
+    return [plugin_id, name, click.style(state, fg=colour), when, one_line(right["why"], WIDTH)]
+
+
+def _user() -> str:
+    """Who types: whoever may open the daemon's socket is believed."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"

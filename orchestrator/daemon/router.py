@@ -1,0 +1,27 @@
+"""ManagerRouter: from a plugin's id to the sandbox that takes its calls."""
+
+from orchestrator.manager.manager import PluginManager
+from orchestrator.sandbox.call import CallFailure, FailureCode
+from orchestrator.sandbox.sandbox import PluginSandbox
+
+
+class ManagerRouter:
+    """Routes calls to the sandbox of a plugin."""
+
+    def __init__(self, manager: PluginManager) -> None:
+        self._manager = manager
+
+    @property
+    def max_request_bytes(self) -> int:
+        return self._manager.policy.calls.max_request_mb << 20
+
+    def route(self, plugin_id: str) -> PluginSandbox | CallFailure:
+        deployment = self._manager.deployment(plugin_id)
+        sandbox = self._manager.fleet.sandboxes.get(deployment.compiled.sandbox_id)
+        if sandbox is not None:
+            return sandbox
+        return CallFailure(
+            code=FailureCode.PLUGIN_NOT_RUNNING,
+            detail=f"{plugin_id} is not running; `orchestrator status {plugin_id}` says why",
+            repeat="safe",
+        )

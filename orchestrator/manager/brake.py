@@ -1,0 +1,127 @@
+"""Brake: what a revoke does to a plugin that runs, at once and whatever the plugin does.
+
+The one place beside the reconcile loop that touches containers, since an emergency cannot wait for
+its turn. It only takes away: sockets, network, a container that holds what was revoked. What comes
+instead is the loop's business, which sees all of this as it sees any other end.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
+from typing import Final
+
+from orchestrator.engine.base import LABEL_DIGEST, LABEL_PLUGIN, LABEL_ROLE, LABEL_SANDBOX, Engine
+from orchestrator.manager.access import Access
+from orchestrator.manager.deployment import Deployment
+from orchestrator.manager.fleet import Fleet
+from orchestrator.manager.observe import Observer
+from orchestrator.model.container import ContainerPhase, ContainerState
+from orchestrator.model.permissions import PermissionKind
+from orchestrator.policy.baseline import SECRETS_TARGET, SOCKETS_TARGET
+
+CutNetwork = Callable[[str], Awaitable[None]]
+"""Take a plugin off its network now; quiet if it has none."""
+
+WORDS: Final = "revoking"
+START_SECONDS: Final = 3.0
+"""How long a start that was under way is watched for the container that comes of it."""
+POLL_SECONDS: Final = 0.05
+_ALIVE: Final = frozenset({ContainerPhase.RUNNING, ContainerPhase.PAUSED})
+
+
+class Brake:
+    """`cut` needs no waiting; `pull` returns when nothing is left of what was revoked."""
+
+    def __init__(
+        self,
+        *,
+        labels: Mapping[str, str],
+        engine: Engine,
+        fleet: Fleet,
+        observer: Observer,
+        access: Access,
+        cut_network: CutNetwork,
+    ) -> None:
+        self._labels = labels
+        self._engine = engine
+        self._fleet = fleet
+        self._observer = observer
+        self._access = access
+        self._cut_network = cut_network
+
+    def cut(self, plugin_id: str, kind: PermissionKind) -> None:
+        """Close what a broker holds."""
+        self._access.cut(plugin_id, kind)
+
+    def release(self, plugin_id: str, kind: PermissionKind) -> None:
+        """The next sandbox may have it again."""
+        self._access.lift(plugin_id, kind)
+
+    async def pull(self, old: Deployment, new: Deployment, kind: PermissionKind) -> None:
+        """Take the network, and the container if it holds more than `new` may have.
+
+        Raises EngineUnavailable.
+        """
+        try:
+            if kind is PermissionKind.NETWORK_ACCESS:
+                await self._cut_network(old.plugin_id)
+        finally:  # the one does not wait for the other's success
+            if _holds(old) != _holds(new):
+                await self._take(old.plugin_id, new.compiled.digest)
+
+    async def _take(self, plugin_id: str, digest: str) -> None:
+        mine = self._fleet.busy.setdefault(plugin_id, WORDS) is WORDS
+        try:
+            await self._kill(plugin_id, digest)
+        finally:
+            if mine:
+                self._fleet.busy.pop(plugin_id, None)
+            self._observer.doubt_all()
+
+    async def _kill(self, plugin_id: str, digest: str) -> None:
+        """A start that was under way may still bring up a container of the old revision."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + START_SECONDS
+        while True:
+            for container in await self._engine.list({**self._labels, LABEL_PLUGIN: plugin_id}):
+                if _is_old(container, digest):
+                    await self._end(container)
+            starting = self._fleet.busy.get(plugin_id, WORDS) is not WORDS
+            if not starting or loop.time() > until:
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _end(self, container: ContainerState) -> None:
+        await self._engine.stop(container.container_id, grace_seconds=0)
+        ended = await self._engine.inspect(container.container_id)
+        if ended is not None:
+            self._fleet.excuse(ended)
+        sandbox = self._fleet.sandboxes.pop(container.label(LABEL_SANDBOX), None)
+        if sandbox is not None:
+            sandbox.died()
+            sandbox.close(remove_folder=False)
+        self._access.close(container.label(LABEL_SANDBOX))
+
+
+def _is_old(container: ContainerState, digest: str) -> bool:
+    """A plugin's own container that runs, of another revision than `digest`."""
+    return (
+        container.phase in _ALIVE
+        and not container.label(LABEL_ROLE)
+        and container.label(LABEL_DIGEST) != digest
+    )
+
+
+def _holds(deployment: Deployment) -> dict[str, object]:
+    """What the container itself gives: not what it is told, and not what brokers hold."""
+    spec = deployment.compiled.spec
+    return {
+        **asdict(spec),
+        "environment": None,
+        "seccomp_profile": None,  # which sockets may be made: they lead nowhere by themselves
+        "bind_mounts": [
+            mount
+            for mount in spec.bind_mounts
+            if mount.target not in {SOCKETS_TARGET, SECRETS_TARGET}
+        ],
+    }

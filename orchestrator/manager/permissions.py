@@ -1,0 +1,212 @@
+"""PermissionSystem: which permissions a plugin has, given and taken while it runs.
+
+A grant and a revoke are desired state: recorded, laid over the manifest, carried out by the loop.
+Only what a revoke takes away is taken at once, by the brake.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from pydantic import JsonValue
+
+from orchestrator.clock import Clock
+from orchestrator.errors import Kind, OrchestratorError
+from orchestrator.manager.auditing import Clerk
+from orchestrator.manager.brake import Brake
+from orchestrator.manager.deployment import Deployment
+from orchestrator.manager.manager import PluginManager
+from orchestrator.manager.overridden import Overrides
+from orchestrator.model.audit import AuditAction, AuditOutcome
+from orchestrator.model.permissions import Permission, PermissionKind
+from orchestrator.policy.grant import PermissionRefused
+from orchestrator.policy.overrides import Override, OverrideState
+
+OPERATOR: Final = "operator"
+
+
+class UpdateNotHeld(OrchestratorError):
+    """No update of that plugin waits for a grant."""
+
+    kind, code = Kind.NOT_FOUND, "update_not_held"
+
+
+class UpdateChanged(OrchestratorError):
+    """The update that waits is another than the one that was looked at."""
+
+    kind, code = Kind.CONFLICT, "update_changed"
+
+
+class PermissionSystem:
+    """The specification's three, and the grant of an update. One per daemon."""
+
+    def __init__(
+        self,
+        *,
+        manager: PluginManager,
+        overrides: Overrides,
+        brake: Brake,
+        clerk: Clerk,
+        clock: Clock,
+    ) -> None:
+        self._manager = manager
+        self._overrides = overrides
+        self._brake = brake
+        self._clerk = clerk
+        self._clock = clock
+
+    def check_permission(self, plugin_id: str, permission: PermissionKind) -> bool:
+        """Whether the plugin has it now. Raises PluginNotFound."""
+        return _has(self._manager.deployment(plugin_id), permission)
+
+    async def grant_permission(
+        self,
+        plugin_id: str,
+        permission: PermissionKind,
+        *,
+        parameters: Permission | None = None,
+        who: str = OPERATOR,
+        why: str = "",
+    ) -> bool:
+        """Lift a revoke; if the plugin does not have it then, or not all of it, give it.
+
+        Never more than the plugin asks and policy allows. Whether anything changed. Raises
+        PluginNotFound, PermissionRefused and its kin, StoreUnavailable.
+        """
+        wish = Override(
+            plugin_id=plugin_id,
+            permission=permission,
+            state=OverrideState.GRANTED,
+            who=who,
+            when=self._clock.now(),
+            why=why,
+            parameters=parameters,
+        )
+        async with self._manager.one:
+            try:
+                changed = self._grant(wish)
+            except OrchestratorError as error:
+                self._note(wish, AuditOutcome.REFUSED, {"code": error.code, "found": str(error)})
+                raise
+            self._note(wish, AuditOutcome.DONE, {"changed": changed})
+        return changed
+
+    async def revoke_permission(
+        self, plugin_id: str, permission: PermissionKind, *, who: str = OPERATOR, why: str = ""
+    ) -> bool:
+        """Take it, now, until it is granted again. Whether the plugin had it.
+
+        Waits for no other command. When it returns nothing of the permission is left to the
+        plugin. Raises PluginNotFound; StoreUnavailable when it holds, but only until the daemon
+        ends; EngineUnavailable when what the container holds could not be taken.
+        """
+        override = Override(
+            plugin_id=plugin_id,
+            permission=permission,
+            state=OverrideState.REVOKED,
+            who=who,
+            when=self._clock.now(),
+            why=why,
+        )
+        try:
+            had = await self._revoke(override)
+        except OrchestratorError as error:
+            self._note(override, AuditOutcome.FAILED, {"code": error.code, "found": str(error)})
+            raise
+        self._note(override, AuditOutcome.DONE, {"changed": had})
+        return had
+
+    async def grant_update(
+        self, plugin_id: str, update: str, *, who: str = OPERATOR, why: str = ""
+    ) -> tuple[str, ...]:
+        """Let a held update through, if it is this one; what it asks for more.
+
+        Raises UpdateNotHeld, UpdateChanged, and what `up` raises.
+        """
+        data: dict[str, JsonValue] = {"update": update, "user": who}
+        try:
+            differences = await self._grant_update(plugin_id, update)
+        except OrchestratorError as error:
+            data |= {"code": error.code, "found": str(error)}
+            self._clerk.permission(
+                AuditAction.PERMISSION_GRANT, AuditOutcome.REFUSED, plugin_id, why=why, data=data
+            )
+            raise
+        data["differences"] = [*differences]
+        self._clerk.permission(
+            AuditAction.PERMISSION_GRANT, AuditOutcome.DONE, plugin_id, why=why, data=data
+        )
+        return differences
+
+    # -------------------------------------------------------------------------------------------
+
+    def _grant(self, wish: Override) -> bool:
+        """Tried before anything is written: a refused grant leaves no trace but the audit's."""
+        old = self._manager.deployment(wish.plugin_id)
+        revoke = self._overrides.find(wish.plugin_id, wish.permission, OverrideState.REVOKED)
+        lifted = [override for override in self._overrides.all if override != revoke]
+        new = self._manager.weighed(old, lifted)
+        if revoke is None or wish.parameters or not _has(new, wish.permission):
+            others = [override for override in lifted if not _same(override, wish)]
+            new = self._manager.weighed(old, [*others, wish])
+            if wish in new.effective.void:
+                raise PermissionRefused(wish.plugin_id, new.effective.refusals)
+            if new.grant == old.grant:
+                return False
+            self._manager.check(new)
+            self._overrides.put(wish)
+        if revoke is not None:
+            self._overrides.drop(revoke)
+        self._brake.release(wish.plugin_id, wish.permission)
+        self._manager.replace(new)
+        return True
+
+    async def _revoke(self, override: Override) -> bool:
+        old = self._manager.deployment(override.plugin_id)
+        self._brake.cut(override.plugin_id, override.permission)
+        try:
+            self._overrides.put(override)
+        finally:  # also when the disk is full
+            new = self._manager.weighed(old, self._overrides.all)
+            self._manager.replace(new)
+            await self._brake.pull(old, new, override.permission)
+            self._manager.loop.wake()
+        return _has(old, override.permission)
+
+    async def _grant_update(self, plugin_id: str, update: str) -> tuple[str, ...]:
+        async with self._manager.one:
+            self._manager.deployment(plugin_id)
+            held = self._manager.fleet.held.get(plugin_id)
+            if held is None:
+                raise UpdateNotHeld(
+                    f"{plugin_id}: found no update that waits for a grant, expected {update}"
+                )
+            if held.update != update:
+                raise UpdateChanged(
+                    f"{plugin_id}: found the update {held.update} waiting, expected {update}; look "
+                    f"at it with `orchestrator permissions list {plugin_id}` and grant that one"
+                )
+            await self._manager.take_update(held)
+            return held.differences
+
+    def _note(
+        self, override: Override, outcome: AuditOutcome, more: Mapping[str, JsonValue]
+    ) -> None:
+        action = {
+            OverrideState.GRANTED: AuditAction.PERMISSION_GRANT,
+            OverrideState.REVOKED: AuditAction.PERMISSION_REVOKE,
+        }[override.state]
+        data: dict[str, JsonValue] = {
+            "permission": override.permission,
+            "user": override.who,
+            **more,
+        }
+        self._clerk.permission(action, outcome, override.plugin_id, why=override.why, data=data)
+
+
+def _has(deployment: Deployment, permission: PermissionKind) -> bool:
+    return any(granted.kind == permission for granted in deployment.grant.permissions)
+
+
+def _same(override: Override, other: Override) -> bool:
+    """About one permission of one plugin."""
+    return (override.plugin_id, override.permission) == (other.plugin_id, other.permission)

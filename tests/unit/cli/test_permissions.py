@@ -1,0 +1,98 @@
+"""`orchestrator permissions`, and what `status` tells of grants, revokes and held updates."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.unit.cli.conftest import Shell
+from tests.unit.cli.fake_daemon import PLUGIN, FakeDaemon
+
+CHANGE = {
+    "permission": "external_api",
+    "state": "revoked",
+    "who": "ada",
+    "when": 1_790_000_000.0,
+    "why": "it leaks",
+    "text": "external_api was revoked by ada (it leaks); the manifest grants it",
+}
+HELD = {
+    "update": "0123456789ab",
+    "version": "2.0.0",
+    "differences": ["asks for the permission system_info (before: not asked, now: asked)"],
+}
+RIGHTS: dict[str, Any] = {
+    "plugin_id": "notes",
+    "version": "1.2.3",
+    "permissions": [
+        {
+            "permission": "external_api",
+            "effective": False,
+            "parameters": None,
+            "required": True,
+            "wanted_for": "",
+            "why": CHANGE["text"],
+            "change": CHANGE,
+        }
+    ],
+    "held": HELD,
+}
+ONE = "/v1/plugins/notes/permissions/external_api"
+
+
+def test_list_shows_each_permission_its_reason_and_the_held_update(
+    shell: Shell, daemon: FakeDaemon
+) -> None:
+    daemon.answer("/v1/plugins/notes/permissions", RIGHTS)
+    shown = shell("permissions", "list", "notes")
+
+    assert "external_api (required)  revoked" in shown.out
+    assert CHANGE["text"] in shown.out
+    assert "notes 2.0.0 is held" in shown.out
+    assert "permissions grant notes --update 0123456789ab" in shown.out
+
+
+@pytest.mark.parametrize(("effective", "code"), [(True, 0), (False, 77)])
+def test_check_tells_by_its_exit_code(
+    shell: Shell, daemon: FakeDaemon, *, effective: bool, code: int
+) -> None:
+    daemon.answer(ONE, {"effective": effective, "why": "so"})
+
+    assert shell("permissions", "check", "notes", "external_api").code == code
+
+
+@pytest.mark.parametrize("verb", ["grant", "revoke"])
+def test_a_decision_is_sent_with_who_and_why(shell: Shell, daemon: FakeDaemon, verb: str) -> None:
+    daemon.answer(f"{ONE}/{verb}", {"changed": True})
+    shown = shell("permissions", verb, "notes", "external_api", "--reason", "it leaks")
+    body = json.loads(daemon.asked[-1].body)
+
+    assert shown.code == 0
+    assert daemon.asked[-1].method == "POST"
+    assert body["why"] == "it leaks"
+    assert body["who"] != ""
+
+
+def test_an_update_is_granted_by_its_id(shell: Shell, daemon: FakeDaemon) -> None:
+    path = "/v1/plugins/notes/updates/0123456789ab/grant"
+    daemon.answer(path, {"differences": HELD["differences"]})
+    shown = shell("permissions", "grant", "notes", "--update", "0123456789ab")
+
+    assert daemon.asked[-1].path == path
+    assert HELD["differences"][0] in shown.out
+
+
+@pytest.mark.parametrize("more", [[], ["external_api", "--update", "0123456789ab"]])
+def test_a_grant_is_of_a_permission_or_of_an_update(
+    shell: Shell, daemon: FakeDaemon, more: list[str]
+) -> None:
+    assert shell("permissions", "grant", "notes", *more).code == 64
+
+
+def test_status_tells_drift_and_what_is_held(shell: Shell, daemon: FakeDaemon) -> None:
+    daemon.answer("/v1/plugins/notes", {**PLUGIN, "drift": [CHANGE], "held": HELD})
+    shown = shell("status", "notes")
+
+    assert str(CHANGE["text"]) in shown.out
+    assert "notes 2.0.0 is held" in shown.out
+    assert HELD["differences"][0] in shown.out
