@@ -5,7 +5,7 @@ VOLUMES ?= 0
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check lock venv venv-dev tools engine gvisor
+.PHONY: help up down test check mutate lock venv venv-dev tools engine gvisor
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ check: venv-dev tools ## Every check that needs no Docker
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/codespell
 	@$(BIN)/pytest -q -m 'not docker'
+
+mutate: venv-dev tools engine ## Switch each security rule off and see its test fail (ONLY=words)
+	@$(BIN)/python -m tests.mutation.run --write $(ONLY)
 
 lock: ## Renew the lock files (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --group build pyproject.toml -o requirements.lock

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# What the tests call beside Python: a C compiler (a plugin without the SDK), curl, openssl, and
-# programs that make a network of the tests' own and look into a container's.
+# What the tests call beside Python: a C compiler (a plugin without the SDK), curl, openssl,
+# Node.js (its fetch through the egress broker), and programs that make a network of the tests' own and look into a container's.
 set -euo pipefail
 missing=()
 for tool in gcc make curl openssl; do command -v "$tool" >/dev/null || missing+=("$tool"); done
+command -v node >/dev/null || missing+=(nodejs)
+command -v npm >/dev/null || missing+=(npm)
 command -v ip >/dev/null || missing+=(iproute2)
 command -v nsenter >/dev/null || missing+=(util-linux)
 command -v sysctl >/dev/null || missing+=(procps)

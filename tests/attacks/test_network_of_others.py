@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.hostile import House
 from tests.support.hostile_network import LISTENER, ROAMER, network_of
-from tests.support.internet import GREETING, PORTS, PRIVATE
+from tests.support.internet import GREETING, PORTS, PRIVATE, FarSide
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("internet")]
 
@@ -29,7 +29,9 @@ def test_a_plugin_that_listens_is_found_by_no_other(roamers: House) -> None:
     assert heard.result() == []
 
 
-def test_the_other_networks_are_silent_from_end_to_end(roamers: House) -> None:
+def test_the_other_networks_are_silent_from_end_to_end(
+    roamers: House, host_service: FarSide
+) -> None:
     """Every address of the neighbour's subnet, and of its own: no plugin, no gateway, nobody."""
     ends = [network_of(roamers, name) for name in (ROAMER, LISTENER)]
     subnets = [ip_network(f"{end['IPAddress']}/{end['IPPrefixLen']}", strict=False) for end in ends]

@@ -49,7 +49,7 @@ async def test_an_allowed_address_answers(place: Place) -> None:
 
 
 async def test_an_allowed_network_answers_and_what_lies_outside_does_not(place: Place) -> None:
-    await place.guard.ensure("a", replace(NOTHING, networks=("203.0.113.0/24",)))
+    await place.guard.ensure("a", replace(NOTHING, networks=("198.51.100.0/24",)))
     answers = await place.attempt("a", ["tcp", FAR, PORT], ["tcp", GLOBAL, PORT])
 
     assert reached(answers) == [True, False]

@@ -40,6 +40,8 @@ class Instance:
         self.folder = folder
         self.variables: dict[str, str] = {}
         """What the user has set in the environment beside."""
+        self._refused = ""
+        """What the last `destroy` said if it did not do all of it."""
         self.wrapper: list[str] = []
         """What the user starts the command with, as in `nice orchestrator …`."""
 
@@ -166,6 +168,7 @@ class Instance:
             containers = client.containers(all=True, filters=self._chosen())
             networks = client.networks(filters=self._chosen())
         return [
+            *([self._refused] if self._refused else []),
             *(f"container {c['Names'][0]}" for c in containers),
             *(f"network {n['Name']}" for n in networks),
             *(f"volume {name}" for name in self.volumes()),
@@ -208,7 +211,9 @@ class Instance:
 
     def destroy(self) -> None:
         """`down --volumes`."""
-        self.run("down", "--volumes", expect=None)
+        done = self.run("down", "--volumes", expect=None)
+        if done.returncode != 0:
+            self._refused = f"down ended with {done.returncode}: {done.stdout}{done.stderr}"
 
     def purge(self) -> None:
         """By force what `down` left, so that one failure does not bring others."""

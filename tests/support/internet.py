@@ -17,9 +17,12 @@ import pytest
 
 _NAMESPACE = f"far-{os.getpid()}-{os.urandom(3).hex()}"
 
-FAR = "203.0.113.10"
-"""Stands for an address that the operator allows; documentation addresses are no internet."""
-HOST_BESIDE_FAR = "203.0.113.1"
+FAR = "198.51.100.10"
+"""Stands for an address that the operator allows; documentation addresses are no internet.
+
+A small subnet: some machines have their mirrors of registries at such addresses.
+"""
+HOST_BESIDE_FAR = "198.51.100.9"
 GLOBAL = "192.175.48.77"
 """Stands for the internet: globally reachable by the registry, and in use by nobody here."""
 METADATA = "169.254.169.254"
@@ -69,12 +72,12 @@ def internet(tmp_path_factory: pytest.TempPathFactory, addresses: None) -> Itera
     process = None
     try:
         _ip("link", "add", veth, "type", "veth", "peer", "name", "far0", "netns", namespace)
-        _ip("addr", "add", f"{HOST_BESIDE_FAR}/24", "dev", veth)
+        _ip("addr", "add", f"{HOST_BESIDE_FAR}/30", "dev", veth)
         _ip("link", "set", veth, "up")
         inside = ("-n", namespace)
         for link in ("lo", "far0"):
             _ip(*inside, "link", "set", link, "up")
-        _ip(*inside, "addr", "add", f"{FAR}/24", "dev", "far0")
+        _ip(*inside, "addr", "add", f"{FAR}/30", "dev", "far0")
         for address in (GLOBAL, METADATA, PRIVATE):
             _ip(*inside, "addr", "add", f"{address}/32", "dev", "far0")
             _ip("route", "add", f"{address}/32", "via", FAR, "dev", veth)

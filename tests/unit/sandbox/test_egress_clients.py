@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import json
+import shutil
 import ssl
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from tests.unit.sandbox.egress_house import (
     upstream,
 )
 
+NODE = Path(__file__).parents[2] / "support" / "node"
 SDK = Path(__file__).parents[3] / "plugin_images" / "sdk" / "orchestrator_sdk" / "egress.py"
 KEY = Injection(header="Authorization", value="Bearer 5ecret")
 
@@ -273,3 +275,48 @@ async def test_pythons_own_client_reaches_a_granted_host(
         )
 
     assert result == (0, "hello")
+
+
+async def test_requests_reaches_a_granted_host_and_no_other(
+    tmp_path: Path, authority: Path, forwarder: Any
+) -> None:
+    code = (
+        "import sys, requests\n"
+        "for url in sys.argv[2:]:\n"
+        "    try: print(requests.get(url, verify=sys.argv[1], timeout=10).text)\n"
+        "    except requests.exceptions.ProxyError as error: print('403' in str(error))"
+    )
+    async with api(tmp_path, authority) as (server, house):
+        made = forwarder(str(house.path), port=0)
+        made.start()
+        ca = str(authority / "ca.pem")
+        urls = (f"https://api.test:{server.port}/", "https://evil.test/")
+        result = await _run(sys.executable, "-c", code, ca, *urls, proxy=made.port)
+
+    assert result == (0, "hello\nTrue\n")
+
+
+@pytest.fixture(scope="session")
+def fetch(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A program for Node.js with undici beside it."""
+    folder = tmp_path_factory.mktemp("node") / "client"
+    shutil.copytree(NODE, folder)
+    npm = ["npm", "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"]
+    subprocess.run(npm, cwd=folder, check=True, timeout=120)
+    return str(folder / "fetch.mjs")
+
+
+async def test_nodes_fetch_with_a_proxy_agent_reaches_a_granted_host_and_no_other(
+    tmp_path: Path, authority: Path, forwarder: Any, fetch: str
+) -> None:
+    async with api(tmp_path, authority) as (server, house):
+        made = forwarder(str(house.path), port=0)
+        made.start()
+        ca = str(authority / "ca.pem")
+        url = f"https://api.test:{server.port}/"
+        granted = await _run("node", fetch, url, ca, proxy=made.port)
+        refused = await _run("node", fetch, "https://evil.test/", ca, proxy=made.port)
+
+    assert granted == (0, "200 hello")
+    assert refused[0] == 0
+    assert "403" in refused[1]
