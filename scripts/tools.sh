@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What the tests call beside Python: a C compiler (a plugin without the SDK), curl, openssl,
-# Node.js (its fetch through the egress broker), and programs that make a network of the tests' own and look into a container's.
+# Node.js (its fetch through the egress broker), and programs that make a network of the tests'
+# own and look into a container's.
 set -euo pipefail
 missing=()
 for tool in gcc make curl openssl; do command -v "$tool" >/dev/null || missing+=("$tool"); done

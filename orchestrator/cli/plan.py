@@ -25,6 +25,7 @@ from orchestrator.cli.render import one_line
 from orchestrator.daemon.build import docker_backends, place_of, resolver_of
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.engine.base import ImageStore
+from orchestrator.manager.admission import check_host
 from orchestrator.manager.deployment import Deployment
 from orchestrator.manager.desired import merge
 from orchestrator.manager.held import HeldUpdate, held_back
@@ -32,7 +33,6 @@ from orchestrator.manager.manager import stored_deployments
 from orchestrator.manager.overridden import drift, stored_overrides
 from orchestrator.manager.preview import Change, ChangeKind, described, preview
 from orchestrator.manager.resolve import check_dependencies
-from orchestrator.manager.runtimes import check_runtimes
 from orchestrator.model.load import load_instance_config, load_manifests
 from orchestrator.model.policy import SecurityPolicy
 from orchestrator.policy.explain import explain
@@ -97,7 +97,7 @@ async def _preview(settings: DaemonSettings, paths: list[Path], config: Path | N
         new = [resolver.settle(one, policy, overrides) for one in inputs]
         wanted = merge(old, new, paths)
         check_dependencies(wanted.values())
-        check_runtimes(wanted.values(), await backends.probe.info())
+        check_host(wanted, policy, await backends.probe.info(), first=old)
         containers = await backends.engine.list(place_of(settings).labels)
         return Preview(
             changes=preview(old, wanted, containers),

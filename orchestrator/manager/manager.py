@@ -12,21 +12,20 @@ from orchestrator.engine.base import LABEL_PLUGIN, Engine, Probe, VolumeStore
 from orchestrator.engine.networks import NetworkStore
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.events.bus import PluginEventBus
+from orchestrator.manager.admission import check_host
 from orchestrator.manager.auditing import Clerk
 from orchestrator.manager.deployment import Deployment, Place, from_record, to_record, weigh
-from orchestrator.manager.desired import merge, promised
+from orchestrator.manager.desired import merge
 from orchestrator.manager.fleet import DESIRED, Fleet
 from orchestrator.manager.held import HeldUpdate, held_back
 from orchestrator.manager.loop import ReconcileLoop
 from orchestrator.manager.overridden import Overrides, stored_overrides
 from orchestrator.manager.resolve import Resolver, check_dependencies, raise_all
 from orchestrator.manager.restart import next_start
-from orchestrator.manager.runtimes import check_runtimes
 from orchestrator.manager.sweep import sweep
 from orchestrator.model.events import EventName
 from orchestrator.model.load import load_instance_config, load_manifests
 from orchestrator.model.policy import SecurityPolicy
-from orchestrator.policy.admission import admit, promised_to_code
 from orchestrator.policy.overrides import Override
 from orchestrator.store.base import Record, RecordStore
 
@@ -200,32 +199,16 @@ class PluginManager:
         named: set[str],
         held: Mapping[str, HeldUpdate],
     ) -> None:
-        """Check the whole and make it wanted. Raises DependenciesUnresolved, NotAdmitted."""
+        """Check the whole and make it wanted.
+
+        Raises DependenciesUnresolved, NotAdmitted, RuntimeMissing.
+        """
         check_dependencies(wanted.values())
-        await self._check_admission(wanted, policy)
+        host = await self._probe.info()
+        check_host(wanted, policy, host, first=self.fleet.deployments)
         # Once more: a revoke does not wait for us, and must not be undone.
         settled = self._overrides.settled(wanted, policy)
         self._commit(settled, policy, named=named, held=held)
-
-    async def _check_admission(
-        self, wanted: Mapping[str, Deployment], policy: SecurityPolicy
-    ) -> None:
-        """Raises NotAdmitted, RuntimeMissing.
-
-        What runs already comes first: it is not stopped for what is new.
-        """
-        host = await self._probe.info()
-        check_runtimes(wanted.values(), host)
-        problem = admit(
-            [
-                promised_to_code(policy),
-                *promised(wanted, first=self.fleet.deployments),
-            ],
-            host.memory_bytes,
-            policy.memory_overcommit,
-        )
-        if problem is not None:
-            raise problem
 
     def _reweighed(self, policy: SecurityPolicy) -> dict[str, Deployment]:
         """What is wanted already, under the policy as it is now."""

@@ -289,6 +289,20 @@ def test_without_an_engine_nothing_starts_and_the_address_is_named(
         assert "/nonexistent/docker.sock" in done.stderr, command
 
 
+def test_what_the_hosts_memory_cannot_hold_is_refused_with_the_sum_by_plan_too(
+    clean: Instance, shared_workshop: Workshop
+) -> None:
+    most = 1_048_576
+    clean.policy(ceilings={"max_memory_mb": most})
+    shared_workshop.small(ONE)
+    shared_workshop.small("e2e-two", limits={"max_memory_mb": most})
+    planned = clean.run("plan", str(clean.manifests), expect=74)
+    told = refused(clean, code=74, error="not_admitted", words=["1,048,576 MiB"])
+
+    assert "[not_admitted]" in planned.stderr
+    assert planned.stderr.splitlines()[-1] == told.splitlines()[-1]
+
+
 def test_a_refused_change_leaves_what_runs_as_it_is(instance: Instance, workshop: Workshop) -> None:
     workshop.small(ONE)
     workshop.small("e2e-two")
