@@ -3,6 +3,8 @@
 What an engine takes as an option need not hold: a volume's size is only believed after this.
 """
 
+import os
+from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.engine.base import EngineFailure
@@ -11,6 +13,7 @@ from orchestrator.model.container import PLUGIN_UID
 
 TRIAL_BYTES: Final = 4 << 20
 LABEL_TRIAL: Final = "orchestrator.trial"
+TRIAL_PREFIX: Final = "orchestrator-trial-"
 _SECONDS: Final = 60
 _PLUGIN: Final = f"{PLUGIN_UID}:{PLUGIN_UID}"
 _OVERFILL: Final = """\
@@ -28,6 +31,33 @@ except OSError as error:
 """Random bytes, since a file system may compress; fsync, since it may find out late."""
 _GIVE: Final = f"import os; os.chown('/data', {PLUGIN_UID}, {PLUGIN_UID}); print('given')"
 _FULL: Final = {"ENOSPC", "EDQUOT"}
+
+
+def trial_name(number: int) -> str:
+    """A volume's name that tells which process tries it."""
+    return f"{TRIAL_PREFIX}{os.getpid()}-{number:x}"
+
+
+def abandoned(name: str) -> bool:
+    """Whether that is a trial's volume whose process was killed in the middle of it."""
+    pid = name.removeprefix(TRIAL_PREFIX).partition("-")[0]
+    if not name.startswith(TRIAL_PREFIX) or not pid.isdecimal():
+        return False
+    try:
+        stat = Path("/proc", pid, "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True
+    return stat.rpartition(")")[2].split()[0] == "Z"  # ended, and waited for by nobody
+
+
+async def let_go(clients: DockerClients, volume: str) -> None:
+    """Remove the containers that an abandoned trial left."""
+
+    def call(api: Any) -> None:
+        for left in api.containers(all=True, filters={"label": f"{LABEL_TRIAL}={volume}"}):
+            api.remove_container(left["Id"], force=True)
+
+    await clients.run(call)
 
 
 async def overfill(clients: DockerClients, volume: str, *, image: str) -> str:

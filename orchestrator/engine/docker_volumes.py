@@ -5,8 +5,8 @@ the engine; the engine's own quota holds bytes and persists; a tmpfs holds all b
 """
 
 import asyncio
-import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,15 @@ from orchestrator.engine.base import (
     EngineFailure,
     VolumeState,
 )
-from orchestrator.engine.disk_trial import TRIAL_BYTES, give, overfill
+from orchestrator.engine.disk_trial import (
+    TRIAL_BYTES,
+    TRIAL_PREFIX,
+    abandoned,
+    give,
+    let_go,
+    overfill,
+    trial_name,
+)
 from orchestrator.engine.docker_client import DockerClients
 from orchestrator.engine.loop_disks import LoopDisks, obstacle
 from orchestrator.errors import OrchestratorError
@@ -86,6 +94,8 @@ class DockerVolumes:
 
         The data goes first: were we killed in between, the volume would still be listed.
         """
+        if abandoned(name):
+            await let_go(self._clients, name)
         users = await self._clients.run(
             lambda api: api.containers(all=True, filters={"volume": name})
         )
@@ -99,6 +109,7 @@ class DockerVolumes:
     # -- the ways -------------------------------------------------------------------------------
 
     async def _search(self, labels: Mapping[str, str]) -> DiskFinding:
+        await self._sweep(labels)
         image = await self._trial_image()
         passed_over: dict[DiskWay, str] = {}
         for way in DiskWay:
@@ -109,14 +120,22 @@ class DockerVolumes:
         words = "; ".join(f"{way}: {why_not}" for way, why_not in passed_over.items())
         raise EngineFailure(f"Nothing here holds a volume to its size ({words})")
 
+    async def _sweep(self, labels: Mapping[str, str]) -> None:
+        """Take away what a killed daemon's trial left."""
+        names = {state.name for state in await self.list(_instance(labels))}
+        if self._disks is not None:
+            names |= self._disks.names(TRIAL_PREFIX)
+        for name in filter(abandoned, sorted(names)):
+            with suppress(OrchestratorError):  # it will be tried again
+                await self.remove(name)
+
     async def _try(self, way: DiskWay, image: str, labels: Mapping[str, str]) -> str:
         """Why volumes cannot be held in this way; empty if a small one was."""
         if way is DiskWay.LOOP and self._disks is None:
             return self._why_not or "no folder for disks was given"
         if way is DiskWay.QUOTA and not image:
             return _UNTRIED
-        name = f"orchestrator-trial-{os.getpid()}-{id(self):x}"
-        mine = {key: value for key, value in labels.items() if key != LABEL_PLUGIN}
+        name, mine = trial_name(id(self)), _instance(labels)
         try:
             await self._make(way, name, TRIAL_BYTES, mine, None)
             return await overfill(self._clients, name, image=image) if image else ""
@@ -245,3 +264,7 @@ def _check_owner(volume: Mapping[str, Any], labels: Mapping[str, str]) -> None:
             f"Volume {volume['Name']} belongs to {owner or 'somebody else'};"
             f" expected {LABEL_INSTANCE}={labels.get(LABEL_INSTANCE)}"
         )
+
+
+def _instance(labels: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in labels.items() if key != LABEL_PLUGIN}

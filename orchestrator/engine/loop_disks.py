@@ -74,6 +74,10 @@ class LoopDisks:
             for path in (self._links / name, image, _draft(image)):
                 path.unlink(missing_ok=True)
 
+    def names(self, prefix: str) -> set[str]:
+        """Disks whose names begin so, half made ones too."""
+        return {path.name.partition(".")[0] for path in self._folder.glob(f"{prefix}*")}
+
     def _image(self, name: str) -> Path:
         if not _SAFE_NAME.fullmatch(name):
             raise EngineFailure(f"{name!r} names no volume; expected {_SAFE_NAME.pattern}")

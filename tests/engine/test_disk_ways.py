@@ -1,14 +1,22 @@
 """How a way of holding a volume's size is chosen: by overfilling a small one."""
 
+import asyncio
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orchestrator.engine.base import LABEL_INSTANCE, DiskFinding, DiskWay, EngineFailure
 from orchestrator.engine.base_image import ensure_base
-from orchestrator.engine.disk_trial import TRIAL_BYTES, judge, overfill
+from orchestrator.engine.disk_trial import (
+    LABEL_TRIAL,
+    TRIAL_BYTES,
+    TRIAL_PREFIX,
+    judge,
+    overfill,
+)
 from orchestrator.engine.docker_client import DockerClients
 from orchestrator.engine.docker_images import DockerImages
 from orchestrator.engine.docker_volumes import DockerVolumes
@@ -93,6 +101,36 @@ async def test_a_loop_disk_is_taken_where_one_proves_to_hold(
     assert found == DiskFinding(way=DiskWay.LOOP, tried=True, passed_over={})
     assert await volumes(clients) == []
     assert list_of(tmp_path / "volumes") == []
+
+
+@pytest.mark.docker
+async def test_what_a_killed_daemons_trial_left_goes_with_the_next_trial(
+    clients: DockerClients, image: str, tmp_path: Path
+) -> None:
+    gone = await asyncio.create_subprocess_exec("true")
+    await gone.wait()
+    left = f"{TRIAL_PREFIX}{gone.pid}-7"
+    half_made = tmp_path / "volumes" / f"{TRIAL_PREFIX}{gone.pid}-8.new"
+    disks = LoopDisks(tmp_path / "volumes", links=tmp_path / "links")
+    await disks.ensure(left, TRIAL_BYTES)
+
+    def leave(api: Any) -> None:
+        api.create_volume(left, driver_opts=dict(TMPFS), labels=LABELS)
+        config = api.create_host_config(binds={left: {"bind": "/data", "mode": "rw"}})
+        api.create_container(
+            image, ["true"], labels={LABEL_TRIAL: left}, host_config=config, network_disabled=True
+        )
+
+    await clients.run(leave)
+    half_made.touch()
+    mine = f"{TRIAL_PREFIX}{os.getpid()}-9"
+    await disks.ensure(mine, TRIAL_BYTES)
+    await DockerVolumes(clients, disks=disks, image=image).best(LABELS)
+    kept = [path.name for path in list_of(tmp_path / "volumes")]
+    await disks.remove(mine)
+
+    assert await volumes(clients) == []
+    assert kept == [f"{mine}.img"]
 
 
 class UnableDisks(LoopDisks):

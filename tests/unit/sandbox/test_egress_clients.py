@@ -316,7 +316,8 @@ async def test_nodes_fetch_with_a_proxy_agent_reaches_a_granted_host_and_no_othe
         url = f"https://api.test:{server.port}/"
         granted = await _run("node", fetch, url, ca, proxy=made.port)
         refused = await _run("node", fetch, "https://evil.test/", ca, proxy=made.port)
+        await until(lambda: house.broker.refusals["host_not_allowed"])
 
     assert granted == (0, "200 hello")
-    assert refused[0] == 0
-    assert "403" in refused[1]
+    # Its words for the 403 that CONNECT was answered with differ between its versions.
+    assert refused[1].startswith("failed:")
