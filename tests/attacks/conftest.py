@@ -2,22 +2,47 @@
 
 Bringing one up takes longer than most attacks. A file of attacks in the arena says
 `pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("bystanders")]`; one in the house has
-`with house.unharmed():` around the attack. Where a runtime holds a rule otherwise than runc, the
-test asks `arena.runtime` what to expect.
+`with house.unharmed():` around the attack. An attack in the arena that is marked `on_gvisor_too` is
+tried on both runtimes; where they hold the rule otherwise, the test looks up `arena.runtime`.
 """
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.support.arena import Arena, arena, lay_out_shares, runtimes
+from tests.support.arena import RUNC, RUNSC, Arena, arena, engine_lacks_gvisor, lay_out_shares
 from tests.support.hostile import House
 from tests.support.hostile_house import World, settled
 from tests.support.hostile_network import roaming
 from tests.support.probe import probe_builder
 
 
-@pytest.fixture(scope="package", params=runtimes(), name="arena")
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """An attack in the arena runs on runc, and on gVisor too where it is marked so."""
+    if "arena" in metafunc.fixturenames:
+        marked = metafunc.definition.get_closest_marker("on_gvisor_too")
+        runtimes = (RUNC, RUNSC) if marked else (RUNC,)
+        metafunc.parametrize("arena", runtimes, indirect=True, scope="package")
+
+
+@pytest.hookimpl(trylast=True)  # after -k and -m have had their say
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without gVisor on the engine, its half of the attacks is left out, and counted as such."""
+    on_gvisor = [item for item in items if _runtime(item) == RUNSC]
+    if on_gvisor and engine_lacks_gvisor():
+        config.hook.pytest_deselected(items=on_gvisor)
+        items[:] = [item for item in items if item not in on_gvisor]
+
+
+def _runtime(item: pytest.Item) -> str | None:
+    """Of the arena that it asks for, if it does."""
+    if not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
+        return None
+    runtime: str | None = item.callspec.params.get("arena")
+    return runtime
+
+
+@pytest.fixture(scope="package", name="arena")
 def _arena(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Arena]:

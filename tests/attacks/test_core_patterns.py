@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.arena import Arena
+from tests.support.arena import Arena, on_gvisor_too
 
-pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("bystanders")]
+pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("bystanders"), on_gvisor_too]
 
 PATTERN = "/proc/sys/kernel/core_pattern"
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.support.arena import OPEN_FILES, Arena
+from tests.support.arena import OPEN_FILES, Arena, on_gvisor_too
 
-pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("bystanders")]
+pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("bystanders"), on_gvisor_too]
 
 
 def test_open_files_end_at_their_limit_and_the_plugin_lives(arena: Arena) -> None:

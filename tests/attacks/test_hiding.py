@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.arena import Arena
+from tests.support.arena import Arena, on_gvisor_too
 from tests.support.instance import engine, eventually
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("bystanders")]
@@ -52,6 +52,7 @@ def test_its_init_cannot_be_killed_from_inside(arena: Arena, number: int) -> Non
     assert arena.attacker.status()["restarts"] == before
 
 
+@on_gvisor_too
 def test_asking_its_init_to_end_ends_the_plugin_and_is_told_of(arena: Arena) -> None:
     doomed = arena.doomed
     before = doomed.status()["restarts"]

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.support.arena import Arena
+from tests.support.arena import Arena, on_gvisor_too
 
-pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("bystanders")]
+pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("bystanders"), on_gvisor_too]
 
 AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_ALG, AF_VSOCK = 2, 10, 16, 17, 38, 40
 STREAM, DATAGRAM, RAW, SEQPACKET = 1, 2, 3, 5

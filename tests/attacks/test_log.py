@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.arena import LOG_MB, MIB, Arena
+from tests.support.arena import LOG_MB, MIB, Arena, on_gvisor_too
 
-pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("bystanders")]
+pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("bystanders"), on_gvisor_too]
 
 
 def test_a_flood_of_output_fills_no_more_than_two_log_files(arena: Arena) -> None:

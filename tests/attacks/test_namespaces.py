@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.arena import Arena
+from tests.support.arena import Arena, on_gvisor_too
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("bystanders")]
 
@@ -19,6 +19,7 @@ KINDS = {
 NEWTIME = 0x80
 
 
+@on_gvisor_too
 @pytest.mark.parametrize("flags", [*KINDS.values(), NEWTIME], ids=[*KINDS, "time"])
 def test_it_leaves_none_of_its_namespaces_for_a_new_one(arena: Arena, flags: int) -> None:
     found = arena.attacker("syscall", name="unshare", arguments=[flags])
@@ -26,6 +27,7 @@ def test_it_leaves_none_of_its_namespaces_for_a_new_one(arena: Arena, flags: int
     assert found["error"] == "EPERM"
 
 
+@on_gvisor_too
 @pytest.mark.parametrize("flags", KINDS.values(), ids=KINDS)
 def test_its_children_are_born_into_no_new_one(arena: Arena, flags: int) -> None:
     both = [flags | SIGCHLD, KINDS["user"] | flags | SIGCHLD]
@@ -37,6 +39,7 @@ def test_its_children_are_born_into_no_new_one(arena: Arena, flags: int) -> None
     assert found == ["EPERM", "EPERM"]
 
 
+@on_gvisor_too
 @pytest.mark.parametrize("flags", [0, *KINDS.values()], ids=["any", *KINDS])
 def test_it_enters_none_that_is_there(arena: Arena, flags: int) -> None:
     # EBADF would say that the kernel had looked at the descriptor: the filter let it through.
@@ -45,6 +48,7 @@ def test_it_enters_none_that_is_there(arena: Arena, flags: int) -> None:
     assert found["error"] == "EPERM"
 
 
+@on_gvisor_too
 def test_a_clone_whose_flags_cannot_be_seen_seems_not_to_exist(arena: Arena) -> None:
     found = arena.attacker("syscall", name="clone3", arguments=[0, 0])
 

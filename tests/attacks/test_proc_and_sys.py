@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.arena import Arena
+from tests.support.arena import Arena, on_gvisor_too
 from tests.support.hidden import HIDDEN_FILES, HIDDEN_FOLDERS, READ_ONLY
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("bystanders")]
@@ -29,6 +29,7 @@ def test_the_masks_cannot_be_walked_around(arena: Arena, root: str) -> None:
     assert found["result"] == "" or found["error"] == "EACCES"
 
 
+@on_gvisor_too
 def test_it_knows_no_neighbour_of_the_hosts(arena: Arena) -> None:
     found = arena.attacker("read", path="/proc/net/arp")["result"] or ""
 
@@ -42,6 +43,7 @@ def test_the_kernels_settings_are_mounted_read_only(arena: Arena, path: str) -> 
     assert found["error"] == "ENOENT" or "ro" in found["result"]["options"]
 
 
+@on_gvisor_too
 @pytest.mark.parametrize(
     "path",
     [

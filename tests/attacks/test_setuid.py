@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.arena import Arena
+from tests.support.arena import Arena, on_gvisor_too
 from tests.support.probe import become_root
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("bystanders")]
@@ -10,6 +10,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("bystanders")]
 NOBODY_ELSE = "65532 65532 -1"
 
 
+@on_gvisor_too
 def test_a_setuid_root_program_in_its_image_makes_it_nobody_else(arena: Arena) -> None:
     found = arena.attacker("execute", path="/usr/bin/become-root")
 

@@ -4,10 +4,10 @@ import signal
 
 import pytest
 
-from tests.support.arena import Arena
+from tests.support.arena import Arena, on_gvisor_too
 from tests.support.instance import eventually
 
-pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("bystanders")]
+pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("bystanders"), on_gvisor_too]
 
 
 def test_the_numbers_of_the_hosts_processes_mean_nothing_to_it(arena: Arena) -> None:

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from tests.support.arena import Arena
+from tests.support.arena import Arena, on_gvisor_too
 
-pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("bystanders")]
+pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("bystanders"), on_gvisor_too]
 
 
 @pytest.mark.parametrize(

@@ -78,3 +78,12 @@ def test_every_file_of_attacks_looks_after_the_bystanders() -> None:
     ]
 
     assert careless == []
+
+
+def test_every_file_of_attacks_in_the_arena_tries_something_on_gvisor_too() -> None:
+    texts = {
+        path.name: path.read_text(encoding="utf-8") for path in (ROOT / FOLDER).glob("test_*.py")
+    }
+    marked = {name for name, text in texts.items() if "on_gvisor_too" in text}
+
+    assert marked == {name for name, text in texts.items() if "arena: Arena" in text}
