@@ -145,7 +145,9 @@ class PermissionSystem:
         revoke = self._overrides.find(wish.plugin_id, wish.permission, OverrideState.REVOKED)
         lifted = [override for override in self._overrides.all if override != revoke]
         new = self._manager.weighed(old, lifted)
-        if revoke is None or wish.parameters or not _has(new, wish.permission):
+        # What the plugin never asked for can be revoked beforehand; to lift that gives it nothing.
+        liftable = revoke is not None and not _asks(old, wish.permission)
+        if not liftable and (revoke is None or wish.parameters or not _has(new, wish.permission)):
             others = [override for override in lifted if not _same(override, wish)]
             new = self._manager.weighed(old, [*others, wish])
             if wish in new.effective.void:
@@ -205,6 +207,10 @@ class PermissionSystem:
 
 def _has(deployment: Deployment, permission: PermissionKind) -> bool:
     return any(granted.kind == permission for granted in deployment.grant.permissions)
+
+
+def _asks(deployment: Deployment, permission: PermissionKind) -> bool:
+    return any(asked.kind == permission for asked in deployment.inputs.info.permissions)
 
 
 def _same(override: Override, other: Override) -> bool:

@@ -45,6 +45,19 @@ async def test_a_grant_lifts_a_revoke_and_gives_what_the_manifest_gave(
     assert row.drift == ()
 
 
+async def test_a_revoke_of_what_was_never_asked_for_is_lifted_by_a_grant_and_gives_nothing(
+    house: PermissionHouse,
+) -> None:
+    before = house.deployment
+    await house.system.revoke_permission("notes", TALK)
+    changed = await house.system.grant_permission("notes", TALK)
+
+    assert changed is True
+    assert house.deployment == before
+    assert TALK not in house.has
+    assert house.row.drift == ()
+
+
 async def test_a_grant_gives_what_the_manifest_withholds_and_outlives_the_daemon(
     house: PermissionHouse,
 ) -> None:

@@ -227,8 +227,8 @@ class CodeHouse:
             self.used.append(container_id)
             await self._play(job["code"], calls, container_id)
             await calls.reader.read()
-        except (asyncio.IncompleteReadError, ConnectionError, AssertionError):
-            pass
+        except (asyncio.IncompleteReadError, OSError, AssertionError):
+            pass  # its container was taken away meanwhile, the folder with it
         finally:
             plugin.close()
 
