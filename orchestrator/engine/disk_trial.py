@@ -4,6 +4,7 @@ What an engine takes as an option need not hold: a volume's size is only believe
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,8 @@ from orchestrator.model.container import PLUGIN_UID
 TRIAL_BYTES: Final = 4 << 20
 LABEL_TRIAL: Final = "orchestrator.trial"
 TRIAL_PREFIX: Final = "orchestrator-trial-"
+_TRIAL: Final = re.compile(rf"{TRIAL_PREFIX}(?P<pid>[0-9]+)-[0-9a-f]+")
+"""The whole name: volumes of plugins in an instance called `trial` begin alike."""
 _SECONDS: Final = 60
 _PLUGIN: Final = f"{PLUGIN_UID}:{PLUGIN_UID}"
 _OVERFILL: Final = """\
@@ -40,11 +43,11 @@ def trial_name(number: int) -> str:
 
 def abandoned(name: str) -> bool:
     """Whether that is a trial's volume whose process was killed in the middle of it."""
-    pid = name.removeprefix(TRIAL_PREFIX).partition("-")[0]
-    if not name.startswith(TRIAL_PREFIX) or not pid.isdecimal():
+    match = _TRIAL.fullmatch(name)
+    if match is None:
         return False
     try:
-        stat = Path("/proc", pid, "stat").read_text(encoding="utf-8", errors="replace")
+        stat = Path("/proc", match["pid"], "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return True
     return stat.rpartition(")")[2].split()[0] == "Z"  # ended, and waited for by nobody

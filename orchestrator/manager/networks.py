@@ -198,7 +198,8 @@ class PluginNetworks:
             return
         finally:
             moved = (account.run, account.passed) != before
-            self._rhythms[plugin_id].next(self._clock.monotonic(), moved=moved)
+            if (rhythm := self._rhythms.get(plugin_id)) is not None:  # settled meanwhile, else
+                rhythm.next(self._clock.monotonic(), moved=moved)
         self._tell(plugin_id, account, counters)
 
     async def _read(self, plugin_id: str, account: Account) -> GuardCounters | None:

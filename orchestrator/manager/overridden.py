@@ -43,10 +43,15 @@ class Overrides:
         return self._held.get(_name(plugin_id, permission, state))
 
     def put(self, override: Override) -> None:
-        """In mind first: a revoke must hold though the disk is full. Raises StoreUnavailable."""
-        self._held[_key(override)] = override
+        """A revoke in mind first: it must hold though the disk is full. A grant on disk first.
+
+        Raises StoreUnavailable.
+        """
+        if override.state is OverrideState.REVOKED:
+            self._held[_key(override)] = override
         record: Record = _CODEC.dump_python(override, mode="json")
         self._store.put_all(OVERRIDE, {_key(override): record})
+        self._held[_key(override)] = override
 
     def drop(self, override: Override) -> None:
         """On disk first: what is dropped gives rights. Raises StoreUnavailable."""

@@ -74,6 +74,10 @@ class Steps:
 
     async def perform(self, action: Action, policy: SecurityPolicy) -> None:
         """Raises OrchestratorError when it cannot be done; the loop counts and tells."""
+        if not self._is_void(action):
+            await self._carry_out(action, policy)
+
+    async def _carry_out(self, action: Action, policy: SecurityPolicy) -> None:
         match action:
             case Prepare(plugin_id=plugin_id):
                 await self._prepare(plugin_id, policy)
@@ -90,6 +94,11 @@ class Steps:
                 await self._remove(action, policy)
             case SetCpu(container_id=container_id, cpu_percent=cpu_percent):
                 await self._engine.set_cpu(container_id, cpu_percent=cpu_percent)
+
+    def _is_void(self, action: Action) -> bool:
+        """It was wanted when that was planned, and is no longer."""
+        brings_up = isinstance(action, Prepare | Start | Launch | Adopt)
+        return brings_up and action.plugin_id not in self._fleet.deployments
 
     async def _prepare(self, plugin_id: str, policy: SecurityPolicy) -> None:
         deployment = self._fleet.deployments[plugin_id]
@@ -127,7 +136,9 @@ class Steps:
         await self._bring_up(deployment, container_id, policy)
 
     async def _launch(self, plugin_id: str, container_id: str, policy: SecurityPolicy) -> None:
-        deployment = self._fleet.deployments[plugin_id]
+        deployment = self._fleet.deployments.get(plugin_id)
+        if deployment is None:
+            return  # `down`, while it was being adopted
         joins = await self._provide(deployment, policy)
         container = await self._engine.inspect(container_id)
         if container is not None and self.networks.strayed(container, joins):

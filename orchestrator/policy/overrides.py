@@ -8,6 +8,7 @@ policy allows. `widened` tells what an update asks for more, so that somebody ca
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from ipaddress import IPv4Network
 from typing import Self
 
 from orchestrator.model.info import PluginInfo
@@ -16,6 +17,7 @@ from orchestrator.model.permissions import Permission, PermissionKind
 from orchestrator.model.policy import SecurityPolicy
 from orchestrator.policy.decide import RULES, parameters
 from orchestrator.policy.grant import Refusal
+from orchestrator.policy.guard import INTERNET, NAMES, NOT_GLOBAL
 
 _OPEN_WHEN_EMPTY = frozenset({"allow", "ports"})
 
@@ -213,11 +215,24 @@ def _permissions(old: PluginInfo, new: PluginInfo) -> Iterator[Difference]:
 
 
 def _more(name: str, before: frozenset[str], after: frozenset[str]) -> str:
+    if name == "allow" and not before:
+        # Nothing said is the internet, and no private network.
+        return ", ".join(sorted(place for place in after if not _on_the_internet(place)))
     if name in _OPEN_WHEN_EMPTY and not before:
         return ""
     if name in _OPEN_WHEN_EMPTY and not after:
         return "anything"
     return ", ".join(sorted(after - before))
+
+
+def _on_the_internet(place: str) -> bool:
+    if place in {INTERNET, NAMES}:
+        return True
+    try:
+        network = IPv4Network(place)
+    except ValueError:
+        return False
+    return not any(network.overlaps(IPv4Network(other)) for other in NOT_GLOBAL)
 
 
 def _shown(name: str, values: frozenset[str]) -> str:

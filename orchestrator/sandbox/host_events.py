@@ -110,7 +110,8 @@ def _object(body: bytes) -> dict[str, JsonValue]:
     try:
         event = json.loads(body.decode(), parse_constant=_no_constant)
         # A lone surrogate passes the parser and fails in whoever writes the text on.
-        json.dumps(event, ensure_ascii=False).encode()
+        # So does 1e999, which becomes infinite.
+        json.dumps(event, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         raise _invalid(f"found no JSON: {error}") from error
     if not isinstance(event, dict):

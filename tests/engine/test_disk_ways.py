@@ -14,6 +14,7 @@ from orchestrator.engine.disk_trial import (
     LABEL_TRIAL,
     TRIAL_BYTES,
     TRIAL_PREFIX,
+    abandoned,
     judge,
     overfill,
 )
@@ -45,6 +46,22 @@ def test_a_trial_is_passed_by_a_disk_that_is_full_where_it_should_be(
     written: int, error: str, *, holds: bool
 ) -> None:
     assert (judge(written, error) == "") is holds
+
+
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [
+        ("orchestrator-trial-999999-7fd0", True),
+        (f"orchestrator-trial-{os.getpid()}-7fd0", False),
+        ("orchestrator-trial-999999-abcd1234-notes-data", False),
+        ("orchestrator-trial-12345678-notes-data", False),
+        ("orchestrator-other-999999-7fd0", False),
+    ],
+)
+def test_only_a_dead_process_trial_is_abandoned_and_no_instance_called_trial(
+    name: str, *, left: bool
+) -> None:
+    assert abandoned(name) is left
 
 
 class TakesQuota(DockerVolumes):

@@ -207,3 +207,20 @@ async def test_the_end_of_a_container_takes_the_network_only_if_it_was_the_last(
     await town.networks.settle("notes")
 
     assert len(await town.guard.guarded()) == (0 if why == "nobody wants it" else 1)
+
+
+async def test_a_network_that_ends_while_it_is_looked_at_ends_nothing_else(town: Town) -> None:
+    """A revoke, or `down`, while a helper counts."""
+    await town.provide()
+    count = town.guard.counters
+
+    async def slow(plugin_id: str) -> GuardCounters | None:
+        found = await count(plugin_id)
+        del town.fleet.deployments["notes"]
+        await town.networks.settle("notes")
+        return found
+
+    town.guard.counters = slow  # type: ignore[method-assign]
+    await town.turn()
+
+    assert await town.guard.guarded() == []

@@ -8,6 +8,7 @@ from orchestrator.clock import SystemClock
 from orchestrator.manager.access import HostUnusable
 from orchestrator.model.permissions import ExternalApi
 from orchestrator.policy.grant import PermissionRefused
+from orchestrator.store.base import StoreUnavailable
 from tests.unit.manager.permission_house import API, READ, TALK, PermissionHouse
 
 
@@ -223,3 +224,18 @@ async def test_a_grant_that_the_host_cannot_hold_is_refused(house: PermissionHou
     with pytest.raises(HostUnusable):
         await house.system.grant_permission("notes", API)
     assert house.has == {}
+
+
+async def test_a_grant_that_could_not_be_written_does_not_take_effect_later(
+    house: PermissionHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise StoreUnavailable("the state could not be written: disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.daemon.manager.fleet.store, "put_all", full)
+        with pytest.raises(StoreUnavailable):
+            await house.system.grant_permission("notes", API)
+    await house.revoke()
+
+    assert API not in house.has
