@@ -23,7 +23,9 @@ def test_connections_beyond_its_number_are_not_held(house: House, text: str) -> 
     # Neither the half open nor those that ask for a lane that is full outlast the handshake.
     assert found["alive"] == 0
     assert found["opened"] > 100
-    assert house.do(FRIEND, "visible") == before
+    # The kernel takes down what was closed in its own time, also what earlier tests had open.
+    seen = set(before["kernel"])
+    eventually(lambda: set(house.do(FRIEND, "visible")["kernel"]) <= seen)
 
 
 def test_a_plugin_that_dials_without_end_is_replaced_and_no_other_notices(house: House) -> None:
