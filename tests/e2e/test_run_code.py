@@ -1,6 +1,7 @@
 """`orchestrator run-code`, from the command line to a throw-away container and back."""
 
 import json
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -71,8 +72,11 @@ def pool(instance: Instance) -> set[str]:
 
     def full() -> set[str]:
         found = code_containers(instance)
-        # One that was used would be a third, or run beside one that is not paused yet.
-        return set(found) if sorted(found.values()) == ["paused", "running"] else set()
+        if sorted(found.values()) != ["paused", "running"]:
+            return set()
+        # One that was used may still run beside the one that is paused: it would be gone by then.
+        time.sleep(1)
+        return set(found) if code_containers(instance) == found else set()
 
     ids: set[str] = eventually(full)
     return ids
