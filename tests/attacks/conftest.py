@@ -2,8 +2,8 @@
 
 Bringing one up takes longer than most attacks. A file of attacks in the arena says
 `pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("bystanders")]`; one in the house has
-`with house.unharmed():` around the attack. An attack in the arena that is marked `on_gvisor_too` is
-tried on both runtimes; where they hold the rule otherwise, the test looks up `arena.runtime`.
+`with house.unharmed():` around the attack. An attack that is marked `on_gvisor_too` is tried on
+both runtimes; where they hold the rule otherwise, the test looks up `arena.runtime`.
 """
 
 from collections.abc import Iterator
@@ -16,13 +16,16 @@ from tests.support.hostile_house import World, settled
 from tests.support.hostile_network import roaming
 from tests.support.probe import probe_builder
 
+_PLACES = frozenset({"arena", "settlement"})
+"""Fixtures that are brought up once for each runtime."""
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """An attack in the arena runs on runc, and on gVisor too where it is marked so."""
-    if "arena" in metafunc.fixturenames:
+    """An attack runs on runc, and on gVisor too where it is marked so."""
+    for place in _PLACES & {*metafunc.fixturenames}:
         marked = metafunc.definition.get_closest_marker("on_gvisor_too")
         runtimes = (RUNC, RUNSC) if marked else (RUNC,)
-        metafunc.parametrize("arena", runtimes, indirect=True, scope="package")
+        metafunc.parametrize(place, runtimes, indirect=True, scope="package")
 
 
 @pytest.hookimpl(trylast=True)  # after -k and -m have had their say
@@ -35,11 +38,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _runtime(item: pytest.Item) -> str | None:
-    """Of the arena that it asks for, if it does."""
+    """Of the arena or the house that it asks for, if it does."""
     if not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
         return None
-    runtime: str | None = item.callspec.params.get("arena")
-    return runtime
+    chosen = (item.callspec.params.get(place) for place in _PLACES)
+    return next((str(runtime) for runtime in chosen if runtime), None)
 
 
 @pytest.fixture(scope="package", name="arena")
@@ -62,8 +65,11 @@ def bystanders(arena: Arena) -> Iterator[None]:
 
 
 @pytest.fixture(scope="package")
-def settlement(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, World]]:
-    with settled(tmp_path_factory.mktemp("house")) as made:
+def settlement(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[House, World]]:
+    runtime: str = request.param
+    with settled(tmp_path_factory.mktemp(f"house-{runtime}"), runtime=runtime) as made:
         yield made
 
 

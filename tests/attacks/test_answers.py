@@ -5,11 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.support.arena import on_gvisor_too
 from tests.support.hostile import House
 from tests.support.hostile_house import ANSWER_MIB, FRIEND, LIAR, TALKER
 from tests.support.instance import eventually
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, on_gvisor_too]
 
 MIB = 1 << 20
 HEAD = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

@@ -8,10 +8,11 @@ import pytest
 import yaml
 
 from orchestrator.client.problem import DaemonProblem
+from tests.support.arena import on_gvisor_too
 from tests.support.hostile import House, status_of
 from tests.support.hostile_house import FRIEND, LIAR, TALKER
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, on_gvisor_too]
 
 LAUGHS = "a0: &a0 [ha]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 30)

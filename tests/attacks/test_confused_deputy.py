@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from tests.support.arena import on_gvisor_too
 from tests.support.hostile import House, code_of, status_of
 from tests.support.hostile_house import FRIEND, LIAR, NEIGHBOUR, TALKER
 from tests.support.instance import eventually
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, on_gvisor_too]
 
 
 def execute(plugin: str, body: object = None, *, headers: str = "") -> str:

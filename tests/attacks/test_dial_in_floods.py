@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.arena import on_gvisor_too
 from tests.support.hostile import House
 from tests.support.hostile_house import FLOODER, FRIEND, TALKER
 from tests.support.instance import eventually
@@ -14,6 +15,7 @@ SHAKE = (
 )
 
 
+@on_gvisor_too
 @pytest.mark.parametrize("text", ["", "GET /v1/serve HT", SHAKE.format(lane="calls")])
 def test_connections_beyond_its_number_are_not_held(house: House, text: str) -> None:
     with house.unharmed():
@@ -52,6 +54,7 @@ def test_a_broker_that_is_dialled_without_end_holds_up_nobody_else(house: House,
     assert {"rate_limited", "too_many_connections"} & house.refusals(TALKER)
 
 
+@on_gvisor_too
 @pytest.mark.parametrize(("sock", "most"), [("host.sock", 16), ("egress.sock", 32)])
 def test_a_broker_holds_no_more_connections_than_it_says(
     house: House, sock: str, most: int

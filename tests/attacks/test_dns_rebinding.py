@@ -7,10 +7,11 @@ import json
 
 import pytest
 
+from tests.support.arena import on_gvisor_too
 from tests.support.hostile import House, code_of, status_of
 from tests.support.hostile_house import FRIEND, TALKER, World
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, on_gvisor_too]
 
 EVIL = "evil.wild.test"
 

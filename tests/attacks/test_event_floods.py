@@ -4,11 +4,12 @@ import json
 
 import pytest
 
+from tests.support.arena import on_gvisor_too
 from tests.support.hostile import House, code_of, status_of
 from tests.support.hostile_house import FRIEND, NEIGHBOUR, TALKER
 from tests.support.instance import eventually
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, on_gvisor_too]
 
 PACE = 0.025
 """Seconds: just within the rate."""

@@ -4,11 +4,12 @@ import json
 
 import pytest
 
+from tests.support.arena import on_gvisor_too
 from tests.support.hostile import House, status_of
 from tests.support.hostile_house import LIAR
 from tests.support.instance import eventually
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, on_gvisor_too]
 
 OK = "HTTP/1.1 200 OK\r\n"
 TYPE = "Content-Type: application/json\r\n"

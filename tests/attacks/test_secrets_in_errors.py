@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.arena import on_gvisor_too
 from tests.support.hostile import House
 from tests.support.hostile_house import KEY, LIAR, NEIGHBOUR, TALKER
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, on_gvisor_too]
 
 
 def test_the_plugin_itself_has_it_and_no_other(house: House) -> None:

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.support.arena import on_gvisor_too
 from tests.support.hostile import House, code_of, status_of
 from tests.support.hostile_house import LIAR, SECONDS, TALKER
 from tests.support.instance import eventually
@@ -15,6 +16,7 @@ pytestmark = pytest.mark.docker
 HEAD = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
+@on_gvisor_too
 @pytest.mark.parametrize(
     "pieces",
     [
@@ -72,6 +74,7 @@ def test_requests_that_drip_into_the_brokers_are_ended_with_a_reason(house: Hous
     assert len(witness.statuses) > 50
 
 
+@on_gvisor_too
 def test_a_handshake_that_drips_is_ended(house: House) -> None:
     with house.unharmed():
         ended = house.do(
@@ -88,6 +91,7 @@ def test_a_handshake_that_drips_is_ended(house: House) -> None:
     assert house.do(LIAR)["x-caller"] == "operator"
 
 
+@on_gvisor_too
 def test_a_body_that_nobody_reads_is_not_gathered(house: House) -> None:
     """A caller pours in what the plugin does not take: it is the caller that waits."""
     with house.unharmed(), house.dial() as sock:

@@ -8,10 +8,11 @@ import contextlib
 
 import pytest
 
+from tests.support.arena import on_gvisor_too
 from tests.support.hostile import House, code_of, status_of
 from tests.support.hostile_house import FRIEND, NEIGHBOUR, TALKER, World
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, on_gvisor_too]
 
 PACE = 0.06
 """Seconds between requests: slower than the rate from which on they are refused for that."""

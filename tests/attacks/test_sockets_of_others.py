@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.arena import on_gvisor_too
 from tests.support.hostile import House, status_of
 from tests.support.hostile_house import FRIEND, LIAR, NEIGHBOUR, TALKER
 from tests.support.instance import eventually
@@ -21,6 +22,7 @@ def test_a_plugin_sees_its_own_sockets_and_no_other(house: House) -> None:
     assert not [name for name in talker["kernel"] if house.instance.name in name]
 
 
+@on_gvisor_too
 def test_the_folder_of_its_sockets_takes_no_change(house: House) -> None:
     with house.unharmed():
         tried = house.do(LIAR, "tamper")
@@ -30,6 +32,7 @@ def test_the_folder_of_its_sockets_takes_no_change(house: House) -> None:
     assert house.do(LIAR, "visible")["folder"] == ["plugin.sock"]
 
 
+@on_gvisor_too
 def test_no_path_leads_to_a_neighbours_socket_the_daemons_or_the_engines(house: House) -> None:
     home = house.instance.home / house.instance.name
     sockets = [
@@ -51,6 +54,7 @@ def test_no_path_leads_to_a_neighbours_socket_the_daemons_or_the_engines(house: 
     assert {path: word for path, word in reached.items() if word == "done"} == {}
 
 
+@on_gvisor_too
 def test_abstract_addresses_are_each_plugins_own(house: House) -> None:
     names = ["orchestrator", "plugin.sock"]
     pending = house.do(LIAR, "reach", paths=[f"@{name}" for name in names])
@@ -71,6 +75,7 @@ def test_open_files_sent_along_are_not_kept(house: House) -> None:
     assert house.do(TALKER)["x-caller"] == "operator"
 
 
+@on_gvisor_too
 def test_who_dials_under_anothers_name_is_still_itself(house: House) -> None:
     """The identity is the socket: there is no name in the handshake to lie about."""
     faked = (

@@ -9,11 +9,12 @@ import sys
 
 import pytest
 
+from tests.support.arena import on_gvisor_too
 from tests.support.hostile import House
 from tests.support.hostile_house import LIAR, TALKER
 from tests.support.instance import eventually
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, on_gvisor_too]
 
 # Clear the screen, set the title, ask for an answer to be typed, a link, eight-bit controls,
 # letters from right to left, back over what stands there.

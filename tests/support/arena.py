@@ -42,7 +42,7 @@ _MEMORY_MB = {RUNC: MEMORY_MB, RUNSC: 96}
 """gVisor's own threads and memory count as well; with the fewer it is held before any attack."""
 
 on_gvisor_too = pytest.mark.on_gvisor_too
-"""Marks an attack in the arena that is tried on both runtimes.
+"""Marks an attack that is tried on both runtimes.
 
 The others are tried on runc alone: gVisor has no such interface, or holds the rule by ending the
 plugin, which docs/security.md says of it.

@@ -98,12 +98,13 @@ class _Handler(socketserver.BaseRequestHandler):
 
 
 @contextlib.contextmanager
-def settled(folder: Path) -> Iterator[tuple[House, World]]:
-    """The house with everybody up; all of it is gone afterwards."""
+def settled(folder: Path, *, runtime: str) -> Iterator[tuple[House, World]]:
+    """The house with everybody up on that runtime; all of it is gone afterwards."""
     with World(Resolver()).running() as world:
         house = House(Instance(folder, new_name()), NEIGHBOUR)
         house.instance.wrapper = world.names.wrapper(folder)
         house.instance.policy(
+            runtime=runtime,
             egress={"allowed_private": [f"{world.names.network}.0/24"]},
             lifecycle={"status_interval_seconds": 1},
             calls={"max_response_mb": ANSWER_MIB, "max_queue": 16},
