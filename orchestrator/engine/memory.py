@@ -260,6 +260,12 @@ class MemoryEngine:
         container.state = replace(container.state, phase=ContainerPhase.PAUSED)
         self._tell(EngineEventKind.CHANGED, container.state)
 
+    def unpause(self, container_id: str) -> None:
+        """It goes on; quiet if it does not stand still. Raises ContainerNotFound."""
+        container = self._get(container_id)
+        if container.state.phase is ContainerPhase.PAUSED:
+            container.state = replace(container.state, phase=ContainerPhase.RUNNING)
+
     def spec(self, container_id: str) -> ContainerSpec:
         """What it was created from. Raises ContainerNotFound."""
         return self._get(container_id).spec

@@ -4,7 +4,6 @@ Beside the nine verbs because only the code sandbox's warm pool needs it; withou
 simply stay awake.
 """
 
-from dataclasses import replace
 from typing import Protocol
 
 import docker
@@ -63,7 +62,4 @@ class MemoryPausing:
             self._engine.pause(container_id)
 
     async def unpause(self, container_id: str) -> None:
-        # The engine itself knows no way back: there, only tests pause.
-        container = self._engine._get(container_id)  # noqa: SLF001
-        if container.state.phase is ContainerPhase.PAUSED:
-            container.state = replace(container.state, phase=ContainerPhase.RUNNING)
+        self._engine.unpause(container_id)
