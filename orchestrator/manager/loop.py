@@ -8,6 +8,7 @@ from orchestrator.engine.base import Engine, EngineUnavailable
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.manager.bring_up import StartFailed
+from orchestrator.manager.deployment import Deployment
 from orchestrator.manager.fleet import Fleet
 from orchestrator.manager.observe import Observer
 from orchestrator.manager.plan import (
@@ -121,14 +122,15 @@ class ReconcileLoop:
         return result.wake_at
 
     async def _perform(self, action: Action) -> None:
+        begun = self._fleet.deployments.get(action.plugin_id)
         try:
             await self._steps.perform(action, self.policy)
         except EngineUnavailable:
             self._observer.doubt_all()
         except OrchestratorError as error:
-            self._note_failed(action, error)
+            self._note_failed(action, error, begun)
         except OSError as error:
-            self._note_failed(action, HostFailure(f"this machine: {error}"))
+            self._note_failed(action, HostFailure(f"this machine: {error}"), begun)
         finally:
             self._fleet.busy.pop(action.plugin_id, None)
             if isinstance(action, Start):
@@ -137,12 +139,16 @@ class ReconcileLoop:
                 self._observer.doubt(action.container_id)
             self.wake()
 
-    def _note_failed(self, action: Action, error: OrchestratorError) -> None:
+    def _note_failed(
+        self, action: Action, error: OrchestratorError, begun: Deployment | None
+    ) -> None:
         reason = error.reason if isinstance(error, StartFailed) else error.code
         data = {"reason": reason, "detail": str(error)}
         self._bus.publish(EventName.PLUGIN_START_FAILED, action.plugin_id, data)
         if isinstance(error, StartFailed):
             return  # its container was killed, and that end is what counts
+        if begun is not None and self._fleet.is_stale(begun):
+            return  # what failed is wanted no more; what is wanted now has not failed
         history = self._fleet.history(action.plugin_id)
         self._fleet.remember(
             action.plugin_id,

@@ -1,10 +1,10 @@
-"""Steps that were planned for a plugin which nobody wants any more."""
+"""Steps whose plugin is wanted no more, or otherwise, by the time that they come or end."""
 
 from pathlib import Path
 
 import pytest
 
-from orchestrator.engine.base import LABEL_PLUGIN
+from orchestrator.engine.base import LABEL_PLUGIN, EngineFailure
 from orchestrator.manager.plan import Action, Adopt, Launch, Prepare, Start
 from tests.unit.manager.permission_house import PermissionHouse
 
@@ -29,3 +29,27 @@ async def test_what_was_planned_for_a_plugin_that_is_wanted_no_more_is_not_done(
         await loop._steps.perform(action, loop.policy)
 
     assert await house.engine.list({LABEL_PLUGIN: "gone"}) == []
+
+
+@pytest.mark.parametrize("changed", [True, False])
+async def test_a_step_that_fails_for_an_earlier_revision_is_no_failure_of_the_present_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, changed: bool
+) -> None:
+    """A disk that could not shrink, say, and a manifest that no longer asks for it."""
+    house = PermissionHouse(tmp_path)
+    house.plugin()
+    house.manifest()
+    async with house.open():
+        await house.up()
+        loop, fleet = house.daemon.manager.loop, house.daemon.manager.fleet
+
+        async def fail(*_: object) -> None:
+            if changed:
+                house.manifest(limits={"max_memory_mb": 64})
+                await house.up()
+            raise EngineFailure("too small")
+
+        monkeypatch.setattr(loop._steps, "perform", fail)
+        await loop._perform(Start(plugin_id="notes"))
+
+        assert len(fleet.history("notes").failures) == (0 if changed else 1)
