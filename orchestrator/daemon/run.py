@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from logging.handlers import RotatingFileHandler
 from typing import Final
 
@@ -17,6 +18,7 @@ from orchestrator.clock import SystemClock
 from orchestrator.daemon.build import Backends, Daemon, build, docker_backends
 from orchestrator.daemon.router import ManagerRouter
 from orchestrator.daemon.settings import DaemonSettings
+from orchestrator.daemon.supervise import supervised
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.model.events import PluginEvent
 from orchestrator.sandbox.listener import bind_unix
@@ -73,14 +75,10 @@ async def serve(settings: DaemonSettings, backends: Backends, stop: asyncio.Even
         server = await _listen(settings, daemon)
         _LOG.info("daemon of instance %s is up, pid %d", settings.instance, os.getpid())
         async with asyncio.TaskGroup() as group:
-            tasks = (
-                group.create_task(daemon.manager.loop.run()),
-                group.create_task(daemon.audit.keep_synced()),
-                group.create_task(daemon.prober.run(lambda: daemon.manager.policy.lifecycle)),
-                group.create_task(daemon.networks.run(lambda: daemon.manager.policy)),
-                group.create_task(daemon.ui.run()),
-                group.create_task(daemon.code.run()),
-            )
+            tasks = [
+                group.create_task(supervised(name, run, daemon.bus))
+                for name, run in _tasks(daemon).items()
+            ]
             try:
                 await stop.wait()
             finally:
@@ -90,6 +88,19 @@ async def serve(settings: DaemonSettings, backends: Backends, stop: asyncio.Even
             for task in tasks:
                 task.cancel()
         _LOG.info("daemon of instance %s ends; its plugins run on", settings.instance)
+
+
+def _tasks(daemon: Daemon) -> dict[str, Callable[[], Awaitable[None]]]:
+    """What the daemon does beside answering, by name; each for ever."""
+    manager = daemon.manager
+    return {
+        "reconcile": manager.loop.run,
+        "audit": daemon.audit.keep_synced,
+        "probes": lambda: daemon.prober.run(lambda: manager.policy.lifecycle),
+        "networks": lambda: daemon.networks.run(lambda: manager.policy),
+        "pages": daemon.ui.run,
+        "code": daemon.code.run,
+    }
 
 
 async def _drain(daemon: Daemon) -> None:

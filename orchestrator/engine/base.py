@@ -144,8 +144,17 @@ class Engine(Protocol):
     async def inspect(self, container_id: str) -> ContainerState | None:
         """One container now, or None when it is gone."""
 
-    def events(self, labels: Mapping[str, str], *, since: float) -> AsyncIterator[EngineEvent]:
-        """Container events from `since` (epoch seconds) on, for ever. Raises EngineUnavailable."""
+    def events(
+        self,
+        labels: Mapping[str, str],
+        *,
+        since: float,
+        opened: Callable[[], None] | None = None,
+    ) -> AsyncIterator[EngineEvent]:
+        """Container events from `since` (epoch seconds) on, for ever. Raises EngineUnavailable.
+
+        `opened` is called once the engine tells: what is listed after that leaves no gap.
+        """
 
     def logs(
         self, container_id: str, *, follow: bool, since: float, tail: int | None

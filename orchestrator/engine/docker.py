@@ -142,8 +142,14 @@ class DockerEngine:
         raw = await self._inspect(container_id)
         return decode_state(raw) if raw is not None else None
 
-    def events(self, labels: Mapping[str, str], *, since: float) -> AsyncIterator[EngineEvent]:
-        return follow_events(self._clients, labels, since=since)
+    def events(
+        self,
+        labels: Mapping[str, str],
+        *,
+        since: float,
+        opened: Callable[[], None] | None = None,
+    ) -> AsyncIterator[EngineEvent]:
+        return follow_events(self._clients, labels, since=since, opened=opened)
 
     def logs(
         self, container_id: str, *, follow: bool, since: float, tail: int | None

@@ -49,6 +49,7 @@ _STREAMS = {1: "stdout", 2: "stderr"}
 
 Ask = Callable[[docker.APIClient], requests.Response]
 Parse = Callable[[Iterable[bytes]], Iterator[T]]
+Opened = Callable[[], None] | None
 
 
 class _Stopped(Exception):
@@ -58,8 +59,11 @@ class _Stopped(Exception):
 class _Feed(Generic[T]):
     """Items from one thread to one consumer, at most `_BOUND` of them under way."""
 
-    def __init__(self, clients: DockerClients, ask: Ask, parse: Parse[T]) -> None:
+    def __init__(
+        self, clients: DockerClients, ask: Ask, parse: Parse[T], opened: Opened = None
+    ) -> None:
         self._clients, self._ask, self._parse = clients, ask, parse
+        self._opened = opened
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._room = threading.Semaphore(_BOUND)
@@ -115,6 +119,8 @@ class _Feed(Generic[T]):
             self._socket.settimeout(None)  # it was for the answer's head; silence is no failure
             if self._stopped:
                 raise _Stopped  # before there was a socket that `aclose` could have shut down
+            if self._opened is not None:
+                self._loop.call_soon_threadsafe(self._opened)
             for item in self._parse(response.iter_content(chunk_size=None)):
                 self._room.acquire()
                 if self._stopped:
@@ -127,8 +133,10 @@ class _Feed(Generic[T]):
         self._wake.set()
 
 
-async def _stream(clients: DockerClients, ask: Ask, parse: Parse[T]) -> AsyncGenerator[T, None]:
-    async with aclosing(_Feed(clients, ask, parse)) as feed:
+async def _stream(
+    clients: DockerClients, ask: Ask, parse: Parse[T], opened: Opened = None
+) -> AsyncGenerator[T, None]:
+    async with aclosing(_Feed(clients, ask, parse, opened)) as feed:
         async for item in feed.items():
             yield item
 
@@ -155,11 +163,11 @@ def _get(path: str, params: Mapping[str, Any]) -> Ask:
 
 
 async def follow_events(
-    clients: DockerClients, labels: Mapping[str, str], *, since: float
+    clients: DockerClients, labels: Mapping[str, str], *, since: float, opened: Opened = None
 ) -> AsyncIterator[EngineEvent]:
     """Container events for ever; the end of the stream is the end of the engine."""
     filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
-    async with aclosing(_events(clients, filters, since=since)) as events:
+    async with aclosing(_events(clients, filters, since=since, opened=opened)) as events:
         async for event in events:
             # Docker also matches labels that come from the image.
             if labels.items() <= set(event.labels):
@@ -170,11 +178,15 @@ async def follow_events(
 
 
 def _events(
-    clients: DockerClients, filters: Mapping[str, list[str]], *, since: float
+    clients: DockerClients,
+    filters: Mapping[str, list[str]],
+    *,
+    since: float,
+    opened: Opened = None,
 ) -> AsyncGenerator[EngineEvent, None]:
     every = {**filters, "type": ["container"], "event": list(EVENT_ACTIONS)}
     ask = _get("/events", {"filters": json.dumps(every), "since": _since(since)})
-    return _stream(clients, ask, _parse_events)
+    return _stream(clients, ask, _parse_events, opened)
 
 
 def _parse_events(chunks: Iterable[bytes]) -> Iterator[EngineEvent]:

@@ -96,6 +96,7 @@ class MemoryEngine:
         self._containers: dict[str, _Container] = {}
         self._events: _Journal[EngineEvent] = _Journal()
         self._available = True
+        self._deaf = False
         self._made = 0
 
     # The verbs.
@@ -181,9 +182,15 @@ class MemoryEngine:
         return container.state if container else None
 
     async def events(
-        self, labels: Mapping[str, str], *, since: float
+        self,
+        labels: Mapping[str, str],
+        *,
+        since: float,
+        opened: Callable[[], None] | None = None,
     ) -> AsyncIterator[EngineEvent]:
         await self._enter("events")
+        if opened is not None:
+            opened()
         async for event in self._events.follow():
             if event.at >= since and labels.items() <= set(event.labels):
                 yield event
@@ -278,6 +285,10 @@ class MemoryEngine:
             ended, self._events = self._events, _Journal()
             self._events.items = ended.items
 
+    def drop_events(self, dropped: bool) -> None:  # noqa: FBT001 — it is the whole call
+        """Whether what happens is told to nobody, as by an engine that lost its stream."""
+        self._deaf = dropped
+
     def fail_next(self, verb: str, error: Exception, *, nth: int = 1) -> None:
         """The n-th call of the verb from now on raises `error` and changes nothing."""
         self.failures.add(verb, error, nth=nth)
@@ -301,6 +312,8 @@ class MemoryEngine:
         return container
 
     def _tell(self, kind: EngineEventKind, state: ContainerState) -> None:
+        if self._deaf:
+            return
         self._events.append(
             EngineEvent(
                 kind=kind,

@@ -1,15 +1,18 @@
 """ReconcileLoop: look, plan, act; again whenever something happened, and from time to time."""
 
 import asyncio
+import contextlib
 from typing import Final
 
 from orchestrator.clock import Clock
-from orchestrator.engine.base import Engine, EngineUnavailable
-from orchestrator.errors import Kind, OrchestratorError
+from orchestrator.engine.base import Engine, EngineFailure, EngineUnavailable
+from orchestrator.errors import OrchestratorError
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.manager.bring_up import StartFailed
 from orchestrator.manager.deployment import Deployment
 from orchestrator.manager.fleet import Fleet
+from orchestrator.manager.hints import ENGINE_RETRY_SECONDS, hear
+from orchestrator.manager.mishaps import Pauses, attempt
 from orchestrator.manager.observe import Observer
 from orchestrator.manager.plan import (
     Action,
@@ -27,9 +30,6 @@ from orchestrator.manager.steps import Steps
 from orchestrator.model.events import EventName
 from orchestrator.model.policy import SecurityPolicy
 
-FULL_LOOK_SECONDS: Final = 15.0
-"""How often everything is listed anew, though no event said so."""
-ENGINE_RETRY_SECONDS: Final = 1.0
 IN_WORDS: Final[dict[type, str]] = {
     Prepare: "preparing its image",
     Start: "starting",
@@ -39,12 +39,6 @@ IN_WORDS: Final[dict[type, str]] = {
     Remove: "stopping",
     SetCpu: "repairing its CPU limit",
 }
-
-
-class HostFailure(OrchestratorError):
-    """A file or folder of the daemon's own could not be written: a full disk, say."""
-
-    kind, code = Kind.EXHAUSTED, "host_failure"
 
 
 class ReconcileLoop:
@@ -70,6 +64,9 @@ class ReconcileLoop:
         self._woken = asyncio.Event()
         self._passed = asyncio.Condition()
         self._engine_lost = ""
+        self._pauses = Pauses()
+        self._full_at = 0.0
+        """When everything is listed anew, though no event said so; of the monotonic clock."""
 
     @property
     def engine_lost(self) -> str:
@@ -88,7 +85,8 @@ class ReconcileLoop:
     async def run(self) -> None:
         """For ever, until cancelled. Steps under way are cut off then, and planned anew later."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._hear())
+            since = self._clock.now()
+            group.create_task(hear(self._engine, self._observer, self.wake, since=since))
             while True:
                 wake_at = await self._pass(group)
                 async with self._passed:
@@ -98,9 +96,12 @@ class ReconcileLoop:
     async def _pass(self, group: asyncio.TaskGroup) -> float | None:
         self._woken.clear()
         now = self._clock.now()
+        if self._clock.monotonic() >= self._full_at:
+            self._full_at = self._clock.monotonic() + self.policy.reconcile.full_pass_seconds
+            self._observer.doubt_all()
         try:
             await self._observer.look(now)
-        except EngineUnavailable as error:
+        except (EngineUnavailable, EngineFailure) as error:
             self._lose_engine(error)
             self._observer.doubt_all()
             return now + ENGINE_RETRY_SECONDS
@@ -123,14 +124,14 @@ class ReconcileLoop:
 
     async def _perform(self, action: Action) -> None:
         begun = self._fleet.deployments.get(action.plugin_id)
+        words = f"{IN_WORDS[type(action)]} {action.plugin_id}"
         try:
-            await self._steps.perform(action, self.policy)
-        except EngineUnavailable:
-            self._observer.doubt_all()
-        except OrchestratorError as error:
-            self._note_failed(action, error, begun)
-        except OSError as error:
-            self._note_failed(action, HostFailure(f"this machine: {error}"), begun)
+            error = await attempt(self._steps.perform(action, self.policy), words)
+            if isinstance(error, EngineUnavailable):
+                self._observer.doubt_all()
+            elif error is not None:
+                self._note_failed(action, error, begun)
+            await self._pause(action, error)
         finally:
             self._fleet.busy.pop(action.plugin_id, None)
             if isinstance(action, Start):
@@ -156,37 +157,26 @@ class ReconcileLoop:
         )
         self._fleet.images.discard(self._image(action.plugin_id))
 
+    async def _pause(self, action: Action, error: OrchestratorError | None) -> None:
+        """Steps that bring a plugin up have their back-off; the others wait here, still busy."""
+        if error is None or isinstance(error, EngineUnavailable):
+            self._pauses.after_success(action)
+        elif not isinstance(action, Prepare | Start | Launch):
+            await asyncio.sleep(self._pauses.after_failure(action))
+
     def _image(self, plugin_id: str) -> str:
         deployment = self._fleet.deployments.get(plugin_id)
         return deployment.inputs.image if deployment is not None else ""
 
     async def _sleep(self, wake_at: float | None) -> None:
-        seconds = FULL_LOOK_SECONDS
+        seconds = max(0.0, self._full_at - self._clock.monotonic())
         if wake_at is not None:
             seconds = min(seconds, max(0.0, wake_at - self._clock.now()))
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
-        except TimeoutError:
-            if seconds == FULL_LOOK_SECONDS:
-                self._observer.doubt_all()
 
-    async def _hear(self) -> None:
-        """Follow the engine's events; after a gap, look at everything."""
-        since = self._clock.now()
-        while True:
-            try:
-                async for event in self._engine.events(self._observer.labels, since=since):
-                    since = event.at
-                    self._observer.hear(event)
-                    self.wake()
-            except EngineUnavailable:
-                pass
-            self._observer.doubt_all()
-            self.wake()
-            await asyncio.sleep(ENGINE_RETRY_SECONDS)
-
-    def _lose_engine(self, error: EngineUnavailable) -> None:
+    def _lose_engine(self, error: OrchestratorError) -> None:
         if not self._engine_lost:
             self._bus.publish(EventName.ENGINE_LOST, data={"detail": str(error)})
         self._engine_lost = str(error)

@@ -24,6 +24,7 @@ class EventName(StrEnum):
     DESIRED_CHANGED = "orchestrator.desired.changed"
     ENGINE_LOST = "orchestrator.engine.lost"
     ENGINE_FOUND = "orchestrator.engine.found"
+    DAEMON_TASK_FAILED = "orchestrator.daemon.task_failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,6 +58,13 @@ class LifecyclePolicy(Model):
     status_interval_seconds: Annotated[int, Field(ge=1, le=3_600)] = 10
 
 
+class ReconcilePolicy(Model):
+    """How what is there is kept as it should be."""
+
+    full_pass_seconds: Annotated[int, Field(ge=1, le=3_600)] = 15
+    """So often everything is looked at, though no event of the engine said so."""
+
+
 class ContainerPolicy(Model):
     """What every plugin container gets beside its limits."""
 
@@ -141,6 +148,7 @@ class SecurityPolicy(Model):
     databases: dict[Name, Database] = {}
     calls: CallPolicy = CallPolicy()
     lifecycle: LifecyclePolicy = LifecyclePolicy()
+    reconcile: ReconcilePolicy = ReconcilePolicy()
     container: ContainerPolicy = ContainerPolicy()
     build: BuildPolicy = BuildPolicy()
     ui: UiPolicy = UiPolicy()

@@ -16,7 +16,7 @@ from orchestrator.cli.main import COMMANDS, cli
 from orchestrator.daemon import settings
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.events.bus import KEPT_EVENTS
-from orchestrator.manager import bring_up, loop, probe, restart, secrets
+from orchestrator.manager import bring_up, probe, restart, secrets
 from orchestrator.model.editor_schemas import editor_schemas
 from orchestrator.model.events import EventName
 from orchestrator.model.info import PluginInfo, ToolInfo
@@ -324,7 +324,10 @@ def test_every_file_of_tests_of_the_baseline_is_cited() -> None:
         ("docs/operations.md", f"at most {restart.MAX_DELAY_SECONDS:g} s"),
         ("docs/operations.md", f"More than {restart.MAX_FAILURES} failures"),
         ("docs/operations.md", f"within {restart.WINDOW_SECONDS / 60:g} minutes"),
-        ("docs/operations.md", f"next look, {loop.FULL_LOOK_SECONDS:g} s later at most"),
+        (
+            "docs/operations.md",
+            f"next look, {SecurityPolicy().reconcile.full_pass_seconds} s later at most",
+        ),
         ("docs/manifests.md", f"at most {secrets.MAX_SECRET_BYTES >> 10} KiB"),
         ("docs/plugin-contract.md", f"at most {probe.MAX_METRICS} finite numbers"),
         ("docs/plugin-contract.md", f"within {probe.PROBE_SECONDS:g} s and without work"),
