@@ -22,6 +22,7 @@ from orchestrator.engine.guard_image import guard_recipe, guard_tag
 from orchestrator.errors import Kind
 from orchestrator.manager.doctor import MachineFacts, diagnose
 from orchestrator.manager.finding import Finding, Verdict
+from orchestrator.manager.state_check import state_file
 
 SIGNS: Final[Mapping[Verdict, tuple[str, str]]] = MappingProxyType(
     {
@@ -56,7 +57,7 @@ async def _examine(settings: DaemonSettings) -> list[Finding]:
         guard = guard_tag(guard_recipe())
         guard_held = await backends.images.find(guard)
     folder = _existing(settings.home)
-    return diagnose(
+    machine = diagnose(
         MachineFacts(
             engine=engine,
             home_free_bytes=shutil.disk_usage(folder).free,
@@ -67,6 +68,7 @@ async def _examine(settings: DaemonSettings) -> list[Finding]:
             guard_image=guard if guard_held is not None else "",
         )
     )
+    return [*machine, state_file(settings.database)]
 
 
 def _existing(folder: Path) -> Path:

@@ -9,11 +9,12 @@ import click
 from orchestrator.cli.context import instance_option, settings_of
 from orchestrator.client.client import DaemonClient, DaemonNotRunning
 from orchestrator.client.spawn import wait_for_end
+from orchestrator.clock import SystemClock
 from orchestrator.daemon.build import docker_backends, place_of
 from orchestrator.daemon.settings import DaemonSettings
+from orchestrator.daemon.state import open_state
 from orchestrator.manager.fleet import forget_all
 from orchestrator.manager.sweep import sweep
-from orchestrator.store.sqlite import SqliteStore
 
 
 @click.command()
@@ -61,7 +62,7 @@ def _remove_state(settings: DaemonSettings, *, with_volumes: bool) -> None:
     """
     settings.socket.unlink(missing_ok=True)
     if settings.database.exists():
-        store = SqliteStore.open(settings.database)
+        store = open_state(settings, now=SystemClock().now())
         forget_all(store)
         store.close()
     if with_volumes:

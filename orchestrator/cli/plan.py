@@ -24,6 +24,7 @@ from orchestrator.cli.permissions import drift_rows, held_lines
 from orchestrator.cli.render import one_line
 from orchestrator.daemon.build import docker_backends, place_of, resolver_of
 from orchestrator.daemon.settings import DaemonSettings
+from orchestrator.daemon.state import open_state_to_read
 from orchestrator.engine.base import ImageStore
 from orchestrator.manager.admission import check_host
 from orchestrator.manager.deployment import Deployment
@@ -37,7 +38,6 @@ from orchestrator.model.load import load_instance_config, load_manifests
 from orchestrator.model.policy import SecurityPolicy
 from orchestrator.policy.explain import explain
 from orchestrator.policy.overrides import Override
-from orchestrator.store.sqlite import SqliteStore
 
 SIGNS: Final[Mapping[ChangeKind, tuple[str, str, str]]] = MappingProxyType(
     {
@@ -111,9 +111,9 @@ def _stored(
     settings: DaemonSettings, policy: SecurityPolicy
 ) -> tuple[dict[str, Deployment], tuple[Override, ...]]:
     """What is wanted now, and what was granted and revoked by command."""
-    if not settings.database.exists():
+    store = open_state_to_read(settings)
+    if store is None:
         return {}, ()
-    store = SqliteStore.open(settings.database)
     try:
         return stored_deployments(store, policy, place_of(settings)), stored_overrides(store)
     finally:

@@ -13,6 +13,7 @@ from orchestrator.daemon.network_access import plugin_networks
 from orchestrator.daemon.permissions import permission_system
 from orchestrator.daemon.router import ManagerRouter
 from orchestrator.daemon.settings import DaemonSettings
+from orchestrator.daemon.state import open_state
 from orchestrator.engine.base import DiskProbe, Engine, ImageStore, Probe, VolumeStore
 from orchestrator.engine.base_image import base_tag
 from orchestrator.engine.docker import DockerEngine
@@ -39,6 +40,7 @@ from orchestrator.manager.observe import Observer
 from orchestrator.manager.overridden import Overrides
 from orchestrator.manager.permissions import PermissionSystem
 from orchestrator.manager.probe import Prober
+from orchestrator.manager.rebuilding import take_up
 from orchestrator.manager.resolve import Resolver
 from orchestrator.manager.steps import Steps
 from orchestrator.policy.seccomp import seccomp_profile
@@ -53,8 +55,6 @@ from orchestrator.server.problems import failure_problem
 from orchestrator.server.ui import GrantedPages, UiKeys, has_pages
 from orchestrator.server.ui_server import UiListener
 from orchestrator.store.audit_log import AuditLog
-from orchestrator.store.base import RecordStore
-from orchestrator.store.sqlite import SqliteStore
 from orchestrator.version import CORE_VERSION
 
 
@@ -140,7 +140,7 @@ async def build(
 ) -> AsyncIterator[Daemon]:
     """The daemon, ready to run; what it holds open is closed on the way out."""
     async with AsyncExitStack() as stack:
-        store: RecordStore = SqliteStore.open(settings.database)
+        store = open_state(settings, now=clock.now())
         stack.callback(store.close)
         wheel = DeadlineWheel(asyncio.get_running_loop())
         stack.callback(wheel.close)
@@ -150,6 +150,7 @@ async def build(
         bus = PluginEventBus(clock=clock, instance=settings.instance)
         bus.listen(clerk.hear)
         fleet = Fleet(store=store)
+        take_up(fleet, audit=audit, bus=bus)
         stack.callback(_close_sandboxes, fleet)
         bus.listen(Delivery(fleet).hear)
         ledger = CallLedger(clock.monotonic)

@@ -25,6 +25,7 @@ _TAKEN_DOWN: Final[Mapping[str, tuple[AuditAction, AuditOutcome]]] = MappingProx
         EventName.PLUGIN_VANISHED: (AuditAction.PLUGIN_FAILURE, AuditOutcome.FAILED),
         EventName.PLUGIN_GAVE_UP: (AuditAction.PLUGIN_FAILURE, AuditOutcome.FAILED),
         EventName.PLUGIN_OOM: (AuditAction.QUOTA, AuditOutcome.REFUSED),
+        EventName.STATE_REBUILT: (AuditAction.STATE, AuditOutcome.FAILED),
         EventName.PLUGIN_QUOTA_EXCEEDED: (AuditAction.QUOTA, AuditOutcome.REFUSED),
     }
 )

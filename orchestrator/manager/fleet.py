@@ -14,6 +14,7 @@ from orchestrator.manager.restart import History, end_of
 from orchestrator.model.container import ContainerState
 from orchestrator.sandbox.sandbox import PluginSandbox, SandboxState
 from orchestrator.store.base import Record, RecordStore, StoreUnavailable
+from orchestrator.store.rebuild import Rebuilt
 
 DESIRED: Final = "desired"
 _HISTORIES = "history"
@@ -47,6 +48,10 @@ class Fleet:
     removed as unwanted."""
     unread: set[str] = field(default_factory=set)
     """Wanted plugins whose records this version cannot read: their containers are left alone."""
+    rebuilt: Rebuilt | None = None
+    """What became of the state file, until that is settled."""
+    in_doubt: bool = False
+    """Whether records may be missing that nobody knows of, and nothing was looked at since."""
     containers: dict[str, ContainerState] = field(default_factory=dict)
     sandboxes: dict[str, PluginSandbox] = field(default_factory=dict)
     """By sandbox id."""

@@ -25,6 +25,7 @@ from orchestrator.manager.plan import (
     Start,
     plan,
 )
+from orchestrator.manager.rebuilding import leave_alone
 from orchestrator.manager.restart import note_failure
 from orchestrator.manager.steps import Steps
 from orchestrator.model.events import EventName
@@ -108,6 +109,7 @@ class ReconcileLoop:
         self._find_engine()
         if not self._fleet.told:
             return None
+        leave_alone(self._fleet)
         result = plan(
             self._fleet.wants(),
             self._fleet.seen(),

@@ -20,6 +20,7 @@ from orchestrator.manager.fleet import DESIRED, Fleet
 from orchestrator.manager.held import HeldUpdate, held_back
 from orchestrator.manager.loop import ReconcileLoop
 from orchestrator.manager.overridden import Overrides, stored_overrides
+from orchestrator.manager.rebuilding import settle
 from orchestrator.manager.resolve import Resolver, check_dependencies, raise_all
 from orchestrator.manager.restart import next_start
 from orchestrator.manager.sweep import sweep
@@ -253,7 +254,8 @@ class PluginManager:
         for name in {*gone, *changed, *given_up}:
             fleet.forget(name)
         fleet.deployments = wanted
-        fleet.unread -= wanted.keys()
+        fleet.unread -= named
+        settle(fleet, down=not wanted)
         fleet.told = True
         self.loop.policy = policy
         if gone or changed:

@@ -49,8 +49,7 @@ class Overrides:
         """
         if override.state is OverrideState.REVOKED:
             self._held[_key(override)] = override
-        record: Record = _CODEC.dump_python(override, mode="json")
-        self._store.put_all(OVERRIDE, {_key(override): record})
+        self._store.put_all(OVERRIDE, dict([override_record(override)]))
         self._held[_key(override)] = override
 
     def drop(self, override: Override) -> None:
@@ -72,6 +71,12 @@ class Overrides:
 def stored_overrides(store: RecordStore) -> tuple[Override, ...]:
     """What was granted and revoked by earlier commands."""
     return tuple(_read(key, record) for key, record in store.load(OVERRIDE).items())
+
+
+def override_record(override: Override) -> tuple[str, Record]:
+    """(key, record) as stored."""
+    record: Record = _CODEC.dump_python(override, mode="json")
+    return _key(override), record
 
 
 def drift(deployment: Deployment) -> tuple[Drift, ...]:

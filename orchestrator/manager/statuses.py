@@ -4,6 +4,7 @@ from orchestrator.engine.base import LABEL_DIGEST, LABEL_VERSION
 from orchestrator.manager.fleet import Fleet
 from orchestrator.manager.overridden import drift
 from orchestrator.manager.plan import Health, Sighting, Want, is_ready
+from orchestrator.manager.rebuilding import LEFT_ALONE
 from orchestrator.model.status import Held, PluginState, PluginStatus
 
 
@@ -44,6 +45,15 @@ def _status(
     )
 
 
+def state_trouble(fleet: Fleet) -> str:
+    """What is wrong with the state; empty if nothing is."""
+    if fleet.rebuilt is None:
+        return fleet.store_trouble
+    alone = ", ".join(sorted(fleet.unread))
+    left = f"; left as they are until `orchestrator up` names them: {alone}" if alone else ""
+    return f"the state file was rebuilt: {fleet.rebuilt}{left}"
+
+
 def held_update(fleet: Fleet, plugin_id: str) -> Held | None:
     """The plugin's update that waits for a grant, if there is one."""
     held = fleet.held.get(plugin_id)
@@ -65,6 +75,8 @@ def _state(
     fleet: Fleet, plugin_id: str, want: Want | None, sightings: list[Sighting]
 ) -> tuple[PluginState, str]:
     busy = fleet.busy.get(plugin_id)
+    if plugin_id in fleet.unread:
+        return PluginState.INACTIVE, LEFT_ALONE
     if want is None or not want.running:
         return PluginState.INACTIVE, busy or (
             "stopping" if sightings else _stopped(fleet, plugin_id)

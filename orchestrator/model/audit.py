@@ -26,6 +26,8 @@ class AuditAction(StrEnum):
     HOST_EVENT = "host_event"
     QUOTA = "quota"
     CODE_RUN = "code_run"
+    STATE = "state"
+    """What became of the orchestrator's own state: rebuilt, backed up, restored."""
     AUDIT_LOG = "audit_log"
     """The log's own notes: a torn line, entries that could not be written."""
 

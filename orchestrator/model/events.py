@@ -22,6 +22,7 @@ class EventName(StrEnum):
     PLUGIN_OOM = "orchestrator.plugin.oom"
     PLUGIN_QUOTA_EXCEEDED = "orchestrator.plugin.quota_exceeded"
     DESIRED_CHANGED = "orchestrator.desired.changed"
+    STATE_REBUILT = "orchestrator.state.rebuilt"
     ENGINE_LOST = "orchestrator.engine.lost"
     ENGINE_FOUND = "orchestrator.engine.found"
     DAEMON_TASK_FAILED = "orchestrator.daemon.task_failed"

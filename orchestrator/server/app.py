@@ -18,7 +18,7 @@ from orchestrator.events.bus import PluginEventBus
 from orchestrator.manager.delivery import as_cloud_event
 from orchestrator.manager.manager import PluginManager
 from orchestrator.manager.preview import described
-from orchestrator.manager.statuses import status, statuses
+from orchestrator.manager.statuses import state_trouble, status, statuses
 from orchestrator.model.base import Model
 from orchestrator.policy.explain import explain
 from orchestrator.sandbox.code import CodeSandbox
@@ -124,7 +124,7 @@ class Api:
             "state_folder": self._facts.home,
             "log_file": self._facts.log_file,
             "plugins": len(self._manager.fleet.deployments),
-            "state_trouble": self._manager.fleet.store_trouble or self._audit.trouble,
+            "state_trouble": state_trouble(self._manager.fleet) or self._audit.trouble,
             "audit_entries_lost": self._audit.lost,
             "engine": engine,
         }

@@ -52,9 +52,9 @@ class PermissionHouse:
     def policy(self, **fields: Any) -> None:
         self.config.write_text(yaml.safe_dump({"policy": fields}))
 
-    def plugin(self, *, permissions: Any = ASKED, **info: Any) -> None:
+    def plugin_text(self, plugin_id: str, *, permissions: Any = ASKED, **info: Any) -> bytes:
         about = {
-            "plugin_id": "notes",
+            "plugin_id": plugin_id,
             "name": "Notes",
             "version": "1.0.0",
             "author": "Somebody",
@@ -64,7 +64,10 @@ class PermissionHouse:
             "permissions": permissions,
             **info,
         }
-        text = yaml.safe_dump(about).encode()
+        return yaml.safe_dump(about).encode()
+
+    def plugin(self, **about: Any) -> None:
+        text = self.plugin_text("notes", **about)
         self.images.add("notes:1", files={"/plugin/plugin.yaml": text})
 
     def manifest(self, *permissions: Any, **spec: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import Kind
-from orchestrator.store.base import RecordStore, StoreCorrupt, StoreUnavailable
+from orchestrator.store.base import RecordStore, StoreUnavailable
 from orchestrator.store.memory import MemoryStore
 from orchestrator.store.sqlite import SqliteStore
 
@@ -100,6 +100,32 @@ def test_what_was_loaded_can_be_changed_without_the_store(store: RecordStore) ->
     assert store.load("plugin") == {"one": {"a": [1]}}
 
 
+def test_a_dump_is_everything_and_a_copy(store: RecordStore) -> None:
+    store.put_all("plugin", {"one": {"a": [1]}, "two": {}})
+    store.put_all("history", {"one": RECORD})
+    store.put_all("empty", {"one": None})
+    dumped: Any = store.dump()
+    dumped["plugin"]["one"]["a"].append(2)
+
+    assert store.dump() == {"plugin": {"one": {"a": [1]}, "two": {}}, "history": {"one": RECORD}}
+
+
+def test_replacing_leaves_nothing_of_what_was_there(store: RecordStore) -> None:
+    store.put_all("plugin", {"one": {"a": 1}})
+    store.replace({"history": {"two": RECORD}})
+
+    assert store.dump() == {"history": {"two": RECORD}}
+
+
+def test_everything_is_replaced_or_nothing(store: RecordStore) -> None:
+    store.put_all("plugin", {"one": {"a": 1}})
+    unfit: Any = {"plugin": {"two": {"a": 2}}, "history": {"three": {"a": object()}}}
+    with pytest.raises(TypeError):
+        store.replace(unfit)
+
+    assert store.dump() == {"plugin": {"one": {"a": 1}}}
+
+
 # -- on disk ------------------------------------------------------------------------------------
 
 
@@ -128,30 +154,6 @@ def test_what_was_put_is_seen_by_another_reader_at_once(state: Path) -> None:
         return rows(state)
 
     assert opened(state, read) == {"one": {"a": 1}}
-
-
-def test_a_file_that_is_no_database_is_set_aside_and_not_emptied(state: Path) -> None:
-    rubbish = b"these are the words of another program\n" * 50
-    state.write_bytes(rubbish)
-    with pytest.raises(StoreCorrupt, match=r"set aside as state\.corrupt") as caught:
-        SqliteStore.open(state)
-
-    assert (caught.value.kind, caught.value.code) == (Kind.INTERNAL, "store_corrupt")
-    assert state.with_suffix(".corrupt").read_bytes() == rubbish
-    assert rows(state) == {}
-
-
-def test_a_database_with_a_torn_page_is_set_aside(state: Path) -> None:
-    many = {f"plugin-{number}": {"text": "x" * 300} for number in range(200)}
-    opened(state, lambda store: store.put_all("plugin", many))
-    torn = bytearray(state.read_bytes())
-    torn[4096:12288] = b"\xff" * 8192
-    state.write_bytes(torn)
-    with pytest.raises(StoreCorrupt):
-        SqliteStore.open(state)
-
-    assert state.with_suffix(".corrupt").read_bytes() == bytes(torn)
-    assert not state.exists()
 
 
 @pytest.mark.parametrize("place", ["missing/state.db", "file/state.db", "."])
