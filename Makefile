@@ -3,6 +3,8 @@ SHELL := /bin/bash
 MANIFESTS ?= manifests/
 VOLUMES ?= 0
 BIN := .venv/bin
+# One process for each core; idle ones take tests over from busy ones.
+PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help up down test check mutate lock venv venv-dev tools engine gvisor
@@ -25,7 +27,7 @@ check: venv-dev tools ## Every check that needs no Docker
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/codespell
-	@$(BIN)/pytest -q -m 'not docker'
+	@$(BIN)/pytest -q -m 'not docker' $(PARALLEL)
 
 mutate: venv-dev tools engine ## Switch each security rule off and see its test fail (ONLY=words)
 	@$(BIN)/python -m tests.mutation.run --write $(ONLY)

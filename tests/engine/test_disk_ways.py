@@ -52,7 +52,7 @@ def test_a_trial_is_passed_by_a_disk_that_is_full_where_it_should_be(
     ("name", "left"),
     [
         ("orchestrator-trial-999999-7fd0", True),
-        (f"orchestrator-trial-{os.getpid()}-7fd0", False),
+        ("orchestrator-trial-1-7fd0", False),  # a process that lives
         ("orchestrator-trial-999999-abcd1234-notes-data", False),
         ("orchestrator-trial-12345678-notes-data", False),
         ("orchestrator-other-999999-7fd0", False),

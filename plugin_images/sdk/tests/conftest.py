@@ -1,7 +1,7 @@
 """A host and a plugin for each test; the SDK is not installed here, hence the path."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,6 +14,16 @@ for path in (HERE, HERE.parent):
         sys.path.insert(0, str(path))
 
 from fake_host import FakeHost, PluginProcess, python_plugin  # noqa: E402 - found by that path
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Reports of parallel runs travel as UTF-8; what a plugin raises and logs may be none."""
+    report = yield
+    report.sections = [
+        (title, text.encode(errors="backslashreplace").decode()) for title, text in report.sections
+    ]
+    return report
 
 
 @pytest.fixture
