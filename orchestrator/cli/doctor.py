@@ -15,7 +15,7 @@ import click
 from orchestrator.cli.context import instance_option, json_option, settings_of
 from orchestrator.cli.exits import BY_KIND, OK
 from orchestrator.cli.render import table
-from orchestrator.daemon.build import docker_backends, place_of
+from orchestrator.daemon.backends import docker_backends, place_of
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.engine.base_image import base_tag
 from orchestrator.engine.guard_image import guard_recipe, guard_tag

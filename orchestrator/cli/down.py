@@ -10,7 +10,7 @@ from orchestrator.cli.context import instance_option, settings_of
 from orchestrator.client.client import DaemonClient, DaemonNotRunning
 from orchestrator.client.spawn import wait_for_end
 from orchestrator.clock import SystemClock
-from orchestrator.daemon.build import docker_backends, place_of
+from orchestrator.daemon.backends import docker_backends, place_of
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.daemon.state import open_state
 from orchestrator.manager.fleet import forget_all

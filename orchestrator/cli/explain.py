@@ -15,7 +15,7 @@ from orchestrator.cli.context import (
     settings_of,
 )
 from orchestrator.cli.render import printable
-from orchestrator.daemon.build import docker_backends, resolver_of
+from orchestrator.daemon.backends import docker_backends, resolver_of
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.engine.loop_disks import obstacle
 from orchestrator.errors import Kind, OrchestratorError

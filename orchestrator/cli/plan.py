@@ -22,7 +22,7 @@ from orchestrator.cli.context import (
 from orchestrator.cli.exits import CHANGES, OK
 from orchestrator.cli.permissions import drift_rows, held_lines
 from orchestrator.cli.render import one_line
-from orchestrator.daemon.build import docker_backends, place_of, resolver_of
+from orchestrator.daemon.backends import docker_backends, place_of, resolver_of
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.daemon.state import open_state_to_read
 from orchestrator.engine.base import ImageStore

@@ -14,6 +14,8 @@ WAITING: Final = "waiting for "
 
 def settled(row: Mapping[str, Any]) -> bool:
     """Whether nothing more is to be waited for: it runs, is stopped, or failed."""
+    if row["status"] == "active":
+        return bool(row.get("settled", True))
     return bool(row["status"] != "inactive" or is_stopped(row))
 
 

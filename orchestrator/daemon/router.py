@@ -2,6 +2,7 @@
 
 from orchestrator.manager.manager import PluginManager
 from orchestrator.sandbox.call import CallFailure, FailureCode
+from orchestrator.sandbox.lobby import Lobby
 from orchestrator.sandbox.sandbox import PluginSandbox
 
 
@@ -10,16 +11,17 @@ class ManagerRouter:
 
     def __init__(self, manager: PluginManager) -> None:
         self._manager = manager
+        self._doors = manager.loop.doors
 
     @property
     def max_request_bytes(self) -> int:
         return self._manager.policy.calls.max_request_mb << 20
 
-    def route(self, plugin_id: str) -> PluginSandbox | CallFailure:
-        deployment = self._manager.deployment(plugin_id)
-        sandbox = self._manager.fleet.sandboxes.get(deployment.compiled.sandbox_id)
-        if sandbox is not None:
-            return sandbox
+    def route(self, plugin_id: str) -> PluginSandbox | Lobby | CallFailure:
+        door = self._doors.door(plugin_id)
+        if door is not None:
+            return door
+        self._manager.deployment(plugin_id)
         return CallFailure(
             code=FailureCode.PLUGIN_NOT_RUNNING,
             detail=f"{plugin_id} is not running; `orchestrator status {plugin_id}` says why",

@@ -15,7 +15,8 @@ import uvicorn
 import uvloop
 
 from orchestrator.clock import SystemClock
-from orchestrator.daemon.build import Backends, Daemon, build, docker_backends
+from orchestrator.daemon.backends import Backends, docker_backends
+from orchestrator.daemon.build import Daemon, build
 from orchestrator.daemon.router import ManagerRouter
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.daemon.supervise import supervised
@@ -104,6 +105,7 @@ def _tasks(daemon: Daemon) -> dict[str, Callable[[], Awaitable[None]]]:
 
 
 async def _drain(daemon: Daemon) -> None:
+    daemon.manager.loop.doors.close()
     sandboxes = list(daemon.manager.fleet.sandboxes.values())
     await asyncio.gather(*(sandbox.drain(grace_seconds=DRAIN_SECONDS) for sandbox in sandboxes))
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from orchestrator.engine.base import LABEL_DIGEST, LABEL_PLUGIN, LABEL_ROLE, LABEL_SANDBOX, Engine
 from orchestrator.manager.access import Access
+from orchestrator.manager.actions import WHOLE
 from orchestrator.manager.deployment import Deployment
 from orchestrator.manager.fleet import Fleet
 from orchestrator.manager.observe import Observer
@@ -70,12 +71,14 @@ class Brake:
                 await self._take(old.plugin_id, new.compiled.digest)
 
     async def _take(self, plugin_id: str, digest: str) -> None:
-        mine = self._fleet.busy.setdefault(plugin_id, WORDS) is WORDS
+        mine = WHOLE not in self._fleet.busy.get(plugin_id, ())
+        if mine:
+            self._fleet.busy.begin(plugin_id, WHOLE, WORDS)
         try:
             await self._kill(plugin_id, digest)
         finally:
             if mine:
-                self._fleet.busy.pop(plugin_id, None)
+                self._fleet.busy.end(plugin_id, WHOLE)
             self._observer.doubt_all()
 
     async def _kill(self, plugin_id: str, digest: str) -> None:
@@ -86,7 +89,7 @@ class Brake:
             for container in await self._engine.list({**self._labels, LABEL_PLUGIN: plugin_id}):
                 if _is_old(container, digest):
                     await self._end(container)
-            starting = self._fleet.busy.get(plugin_id, WORDS) is not WORDS
+            starting = self._fleet.busy.get(plugin_id, {}).keys() - {WHOLE}
             if not starting or loop.time() > until:
                 return
             await asyncio.sleep(POLL_SECONDS)

@@ -5,17 +5,17 @@ policy that changed is weighed again.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pydantic import JsonValue, TypeAdapter
 
 from orchestrator.engine.base import LABEL_INSTANCE, LABEL_OWNER
-from orchestrator.manager.plan import Want
+from orchestrator.manager.actions import Want
 from orchestrator.model.info import PluginInfo
 from orchestrator.model.manifest import PluginManifest, WantedState
 from orchestrator.model.policy import SecurityPolicy
 from orchestrator.model.versions import parse_dependency
-from orchestrator.policy.compile import Compiled, Site, compile_spec
+from orchestrator.policy.compile import Compiled, Site, compile_spec, replica
 from orchestrator.policy.decide import decide
 from orchestrator.policy.grant import Grant
 from orchestrator.policy.overrides import Effective, Override, apply_overrides
@@ -49,6 +49,7 @@ class Deployment:
     inputs: Inputs
     grant: Grant
     compiled: Compiled
+    site: Site
     effective: Effective
     """How the grant differs from the manifest by what was granted or revoked since."""
 
@@ -67,15 +68,36 @@ class Deployment:
         wanted = self.inputs.manifest.spec.state is WantedState.RUNNING
         return wanted and not self.effective.unmet
 
+    @property
+    def replicas(self) -> int:
+        return self.inputs.manifest.spec.replicas
+
+    def replica(self, index: int) -> "Deployment":
+        """The deployment of its replica `index`; it is that of the first itself."""
+        if index == 0:
+            return self
+        return replace(self, compiled=replica(self.compiled, self.grant, self.site, index))
+
+    def member(self, sandbox_id: str) -> "Deployment | None":
+        """The deployment of the replica with that sandbox id; None for another revision's."""
+        first = self.compiled.sandbox_id
+        if sandbox_id == first:
+            return self
+        index = sandbox_id.removeprefix(f"{first}-")
+        return self.replica(int(index)) if index != sandbox_id and index.isdecimal() else None
+
     def want(self, *, image_ready: bool) -> Want:
         """The deployment as `plan` sees it."""
         return Want(
             plugin_id=self.plugin_id,
             digest=self.compiled.digest,
+            sandbox_id=self.compiled.sandbox_id,
             cpu_percent=self.compiled.spec.cpu_percent,
             dependencies=self.dependencies,
             running=self.running,
             image_ready=image_ready,
+            replicas=self.replicas,
+            alone=self.compiled.alone,
         )
 
 
@@ -117,7 +139,7 @@ def weigh(
         seccomp_profile=place.seccomp_profile,
     )
     compiled = compile_spec(grant, policy, site, image=inputs.image)
-    return Deployment(inputs=inputs, grant=grant, compiled=compiled, effective=effective)
+    return Deployment(inputs=inputs, grant=grant, compiled=compiled, site=site, effective=effective)
 
 
 def _undemanding(info: PluginInfo) -> PluginInfo:

@@ -5,31 +5,34 @@ import contextlib
 from typing import Final
 
 from orchestrator.clock import Clock
-from orchestrator.engine.base import Engine, EngineFailure, EngineUnavailable
+from orchestrator.engine.base import LABEL_SANDBOX, Engine, EngineFailure, EngineUnavailable
 from orchestrator.errors import OrchestratorError
 from orchestrator.events.bus import PluginEventBus
-from orchestrator.manager.bring_up import StartFailed
-from orchestrator.manager.deployment import Deployment
-from orchestrator.manager.fleet import Fleet
-from orchestrator.manager.hints import ENGINE_RETRY_SECONDS, hear
-from orchestrator.manager.mishaps import Pauses, attempt
-from orchestrator.manager.observe import Observer
-from orchestrator.manager.plan import (
+from orchestrator.manager.actions import (
+    WHOLE,
     Action,
     Adopt,
     Kill,
     Launch,
+    Pause,
     Prepare,
     Remove,
+    Resume,
     SetCpu,
     Start,
-    plan,
 )
+from orchestrator.manager.bring_up import StartFailed
+from orchestrator.manager.deployment import Deployment
+from orchestrator.manager.doors import Doors
+from orchestrator.manager.fleet import Fleet
+from orchestrator.manager.hints import ENGINE_RETRY_SECONDS, hear
+from orchestrator.manager.mishaps import Pauses, attempt
+from orchestrator.manager.observe import Observer
+from orchestrator.manager.plan import plan
 from orchestrator.manager.rebuilding import leave_alone
 from orchestrator.manager.restart import note_failure
 from orchestrator.manager.steps import Steps
 from orchestrator.model.events import EventName
-from orchestrator.model.policy import SecurityPolicy
 
 IN_WORDS: Final[dict[type, str]] = {
     Prepare: "preparing its image",
@@ -38,6 +41,8 @@ IN_WORDS: Final[dict[type, str]] = {
     Adopt: "adopting",
     Kill: "stopping",
     Remove: "stopping",
+    Pause: "going to sleep",
+    Resume: "waking up",
     SetCpu: "repairing its CPU limit",
 }
 
@@ -52,14 +57,16 @@ class ReconcileLoop:
         engine: Engine,
         observer: Observer,
         steps: Steps,
+        doors: Doors,
         bus: PluginEventBus,
         clock: Clock,
     ) -> None:
-        self.policy = SecurityPolicy()
         self._fleet = fleet
         self._engine = engine
         self._observer = observer
         self._steps = steps
+        self.doors = doors
+        doors.wake = self.wake
         self._bus = bus
         self._clock = clock
         self._woken = asyncio.Event()
@@ -98,7 +105,7 @@ class ReconcileLoop:
         self._woken.clear()
         now = self._clock.now()
         if self._clock.monotonic() >= self._full_at:
-            self._full_at = self._clock.monotonic() + self.policy.reconcile.full_pass_seconds
+            self._full_at = self._clock.monotonic() + self._fleet.policy.reconcile.full_pass_seconds
             self._observer.doubt_all()
         try:
             await self._observer.look(now)
@@ -110,32 +117,40 @@ class ReconcileLoop:
         if not self._fleet.told:
             return None
         leave_alone(self._fleet)
+        wants, seen = self._fleet.wants(), self._fleet.seen()
+        unread = dict.fromkeys(self._fleet.unread, (WHOLE,))
         result = plan(
-            self._fleet.wants(),
-            self._fleet.seen(),
-            self._fleet.histories,
-            busy=self._fleet.busy.keys() | self._fleet.unread,
-            now=now,
+            wants, seen, self._fleet.histories, busy={**self._fleet.busy, **unread}, now=now
         )
         self._fleet.waiting = dict(result.waiting)
+        self._fleet.drop_unused()
+        # Before any step: what is about to go takes no more calls.
+        self._fleet.route(wants, seen)
+        self.doors.settle()
         for action in result.actions:
-            if action.plugin_id not in self._fleet.busy:
-                self._fleet.busy[action.plugin_id] = IN_WORDS[type(action)]
-                group.create_task(self._perform(action))
-        return result.wake_at
+            self._fleet.busy.begin(action.plugin_id, action.key, IN_WORDS[type(action)])
+            group.create_task(self._perform(action))
+        return min(
+            (at for at in (result.wake_at, self._next_sleep(now)) if at is not None), default=None
+        )
+
+    def _next_sleep(self, now: float) -> float | None:
+        """When the next plugin goes to sleep if nobody calls it."""
+        changes = (self._fleet.sleep(name)[1] for name in self._fleet.deployments)
+        return min((now + seconds for seconds in changes if seconds is not None), default=None)
 
     async def _perform(self, action: Action) -> None:
         begun = self._fleet.deployments.get(action.plugin_id)
         words = f"{IN_WORDS[type(action)]} {action.plugin_id}"
         try:
-            error = await attempt(self._steps.perform(action, self.policy), words)
+            error = await attempt(self._steps.perform(action, self._fleet.policy), words)
             if isinstance(error, EngineUnavailable):
                 self._observer.doubt_all()
             elif error is not None:
                 self._note_failed(action, error, begun)
             await self._pause(action, error)
         finally:
-            self._fleet.busy.pop(action.plugin_id, None)
+            self._fleet.busy.end(action.plugin_id, action.key)
             if isinstance(action, Start):
                 self._observer.doubt_all()
             elif not isinstance(action, Prepare):
@@ -152,10 +167,10 @@ class ReconcileLoop:
             return  # its container was killed, and that end is what counts
         if begun is not None and self._fleet.is_stale(begun):
             return  # what failed is wanted no more; what is wanted now has not failed
-        history = self._fleet.history(action.plugin_id)
+        sandbox_id = self._sandbox_id(action)
+        history = self._fleet.history(sandbox_id)
         self._fleet.remember(
-            action.plugin_id,
-            note_failure(history, reason, detail=str(error), at=self._clock.now()),
+            sandbox_id, note_failure(history, reason, detail=str(error), at=self._clock.now())
         )
         self._fleet.images.discard(self._image(action.plugin_id))
 
@@ -165,6 +180,18 @@ class ReconcileLoop:
             self._pauses.after_success(action)
         elif not isinstance(action, Prepare | Start | Launch):
             await asyncio.sleep(self._pauses.after_failure(action))
+
+    def _sandbox_id(self, action: Action) -> str:
+        """Whose failure it is; that of an image is the first replica's."""
+        if isinstance(action, Start):
+            return action.sandbox_id
+        container = (
+            None if isinstance(action, Prepare) else self._fleet.containers.get(action.container_id)
+        )
+        if container is not None:
+            return container.label(LABEL_SANDBOX)
+        deployment = self._fleet.deployments.get(action.plugin_id)
+        return deployment.compiled.sandbox_id if deployment is not None else action.plugin_id
 
     def _image(self, plugin_id: str) -> str:
         deployment = self._fleet.deployments.get(plugin_id)

@@ -22,7 +22,6 @@ from orchestrator.manager.loop import ReconcileLoop
 from orchestrator.manager.overridden import Overrides, stored_overrides
 from orchestrator.manager.rebuilding import settle
 from orchestrator.manager.resolve import Resolver, check_dependencies, raise_all
-from orchestrator.manager.restart import next_start
 from orchestrator.manager.sweep import sweep
 from orchestrator.model.events import EventName
 from orchestrator.model.load import load_instance_config, load_manifests
@@ -77,15 +76,15 @@ class PluginManager:
 
     @property
     def policy(self) -> SecurityPolicy:
-        return self.loop.policy
+        return self.fleet.policy
 
     def restore(self) -> None:
         """Take up what an earlier daemon was told."""
         store = self.fleet.store
         self.fleet.restore()
         self._overrides.restore()
-        self.loop.policy = stored_policy(store)
-        self.fleet.deployments = stored_deployments(store, self.loop.policy, self._place)
+        self.fleet.policy = stored_policy(store)
+        self.fleet.deployments = stored_deployments(store, self.fleet.policy, self._place)
         self.fleet.told = bool(store.load(INSTANCE))
         self.fleet.unread = store.load(DESIRED).keys() - self.fleet.deployments.keys()
 
@@ -141,7 +140,8 @@ class PluginManager:
         fleet, name = self.fleet, new.plugin_id
         old, fleet.deployments[name] = fleet.deployments[name], new
         if old.compiled.digest != new.compiled.digest:
-            fleet.forget(name)
+            fleet.forgive(name)
+            fleet.touch(name)
             changed: dict[str, JsonValue] = {"changed": [name], "removed": []}
             self._bus.publish(EventName.DESIRED_CHANGED, data=changed)
         self.loop.wake()
@@ -181,8 +181,13 @@ class PluginManager:
     def container_id(self, plugin_id: str) -> str:
         """The plugin's container, running or not. Raises PluginNotFound."""
         deployment = self.deployment(plugin_id)
-        for container in self.fleet.containers.values():
-            if container.name == deployment.compiled.container_name:
+        wanted = {
+            deployment.replica(index).compiled.container_name
+            for index in range(deployment.replicas)
+        }
+        containers = sorted(self.fleet.containers.values(), key=lambda one: one.name)
+        for container in containers:
+            if container.name in wanted:
                 return container.container_id
         raise PluginNotFound(f"{plugin_id} has no container now")
 
@@ -248,20 +253,35 @@ class PluginManager:
             if name not in fleet.deployments
             or fleet.deployments[name].compiled.digest != deployment.compiled.digest
         ]
-        given_up = [
-            name for name in named if next_start(fleet.history(name), now=self._clock.now()) is None
-        ]
-        for name in {*gone, *changed, *given_up}:
-            fleet.forget(name)
-        fleet.deployments = wanted
+        before, fleet.deployments = fleet.deployments, wanted
+        for name in named & wanted.keys():
+            if name in changed or fleet.gave_up(name):
+                fleet.forgive(name)
+        for name in changed:
+            fleet.touch(name)
+            self._keep_known(before.get(name), policy)
         fleet.unread -= named
         settle(fleet, down=not wanted)
         fleet.told = True
-        self.loop.policy = policy
+        fleet.policy = policy
         if gone or changed:
             data: dict[str, JsonValue] = {"changed": [*changed], "removed": [*sorted(gone)]}
             self._bus.publish(EventName.DESIRED_CHANGED, data=data)
         self.loop.wake()
+
+    def _keep_known(self, old: Deployment | None, policy: SecurityPolicy) -> None:
+        """Its containers may be brought up again until the new revision has taken over.
+
+        Only if they are what the policy of today would make of it.
+        """
+        if old is None:
+            return
+        try:
+            today = self._overrides.settle(old.inputs, policy)
+        except OrchestratorError:
+            return
+        if today.compiled.digest == old.compiled.digest:
+            self.fleet.earlier.setdefault(old.plugin_id, {})[old.compiled.digest] = old
 
 
 def stored_policy(store: RecordStore) -> SecurityPolicy:

@@ -4,12 +4,13 @@ import uuid
 from collections.abc import Callable
 
 from orchestrator.events.bus import PluginEventBus
+from orchestrator.manager.doors import Doors
 from orchestrator.manager.fleet import Fleet
 from orchestrator.sandbox.call import Call, CallFailure, FailureCode, Reply
 from orchestrator.sandbox.callers import CallLedger, RunningCall
+from orchestrator.sandbox.desk import invoke
 from orchestrator.sandbox.host_api import Callee
 from orchestrator.sandbox.host_events import Publication
-from orchestrator.sandbox.sandbox import SandboxState
 
 Problem = Callable[[CallFailure], tuple[int, bytes]]
 
@@ -18,9 +19,16 @@ class FleetNeighbours:
     """Implements Neighbours over the fleet; one for all plugins."""
 
     def __init__(
-        self, *, fleet: Fleet, ledger: CallLedger, bus: PluginEventBus, problem: Problem
+        self,
+        *,
+        fleet: Fleet,
+        doors: Doors,
+        ledger: CallLedger,
+        bus: PluginEventBus,
+        problem: Problem,
     ) -> None:
         self._fleet = fleet
+        self._doors = doors
         self._ledger = ledger
         self._bus = bus
         self._problem = problem
@@ -33,8 +41,8 @@ class FleetNeighbours:
         self, plugin_id: str, call: Call, body: bytes, *, inherited: RunningCall
     ) -> Reply | CallFailure:
         """The callee's own calls inherit what is left of the deadline, the depth and the chain."""
-        sandbox = self._fleet.sandbox(plugin_id)
-        if sandbox is None:
+        door = self._doors.door(plugin_id)
+        if door is None:
             detail = f"{plugin_id} is not running"
             return CallFailure(code=FailureCode.PLUGIN_NOT_RUNNING, detail=detail, repeat="safe")
         with self._ledger.serving(
@@ -45,7 +53,7 @@ class FleetNeighbours:
             depth=inherited.depth,
             chain=inherited.chain,
         ):
-            return await sandbox.invoke(call, body)
+            return await invoke(door, call, body)
 
     async def publish(self, publication: Publication) -> str:
         event = self._bus.publish_for_plugin(
@@ -61,13 +69,12 @@ class FleetNeighbours:
         if deployment is None:
             return None
         info = deployment.inputs.info
-        sandbox = self._fleet.sandbox(plugin_id)
         return Callee(
             plugin_id=plugin_id,
             name=info.name,
             version=info.version,
             description=info.description,
-            running=sandbox is not None and sandbox.state is SandboxState.READY,
+            running=self._doors.door(plugin_id) is not None,
             tools=info.tools,
         )
 

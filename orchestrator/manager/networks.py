@@ -13,6 +13,7 @@ from orchestrator.clock import Clock
 from orchestrator.engine.base import LABEL_PLUGIN
 from orchestrator.errors import OrchestratorError
 from orchestrator.events.bus import PluginEventBus
+from orchestrator.manager.actions import WHOLE
 from orchestrator.manager.deployment import Deployment
 from orchestrator.manager.fleet import Fleet
 from orchestrator.manager.guard_answers import GuardCounters
@@ -129,11 +130,11 @@ class PluginNetworks:
         for plugin_id in sorted(pauses):
             if self._may_be_removed(plugin_id):
                 # Marked, so that no step for it begins meanwhile.
-                self._fleet.busy[plugin_id] = "removing its network"
+                self._fleet.busy.begin(plugin_id, WHOLE, "removing its network")
                 try:
                     await self.settle(plugin_id)
                 finally:
-                    self._fleet.busy.pop(plugin_id, None)
+                    self._fleet.busy.end(plugin_id, WHOLE)
         for container in list(self._fleet.containers.values()):
             self._see_whether_it_holds(container, pauses)
         for plugin_id, deployment in list(self._fleet.deployments.items()):
@@ -155,8 +156,9 @@ class PluginNetworks:
         ) or plugin_id in self._fleet.unread
 
     def _has_container(self, plugin_id: str) -> bool:
+        """Whether one is left that is in its network."""
         containers = self._fleet.containers.values()
-        return any(container.label(LABEL_PLUGIN) == plugin_id for container in containers)
+        return any(c.label(LABEL_PLUGIN) == plugin_id and c.label(LABEL_JOINS) for c in containers)
 
     def _may_be_removed(self, plugin_id: str) -> bool:
         return (

@@ -17,7 +17,7 @@ from orchestrator.engine.base import (
 )
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.manager.fleet import Fleet
-from orchestrator.manager.plan import GAVE_UP
+from orchestrator.manager.members import GAVE_UP
 from orchestrator.manager.restart import (
     death_reason,
     end_of,
@@ -25,6 +25,7 @@ from orchestrator.manager.restart import (
     note_death,
     note_failure,
 )
+from orchestrator.manager.under_way import keys_of
 from orchestrator.model.container import ContainerPhase, ContainerState
 from orchestrator.model.events import EventName
 
@@ -68,7 +69,7 @@ class Observer:
         What is seen while a step is under way may be older than what the step learnt, so plugins
         whose step ended meanwhile are left for the next look: the end of a step brings one.
         """
-        busy = set(self._fleet.busy)
+        busy = self._steps()
         if self._all_stale:
             self._all_stale = False  # before the await: what is heard meanwhile is news
             self._stale.clear()
@@ -81,16 +82,17 @@ class Observer:
             gone = stale - {c.container_id for c in found}
         else:
             return
-        unsure = busy - self._fleet.busy.keys()
+        ended = busy - self._steps()
+        known = self._fleet.containers
         self._update(
-            [c for c in found if c.label(LABEL_PLUGIN) not in unsure and not c.label(LABEL_ROLE)],
-            [cid for cid in gone if self._plugin_of(cid) not in unsure],
+            [c for c in found if not c.label(LABEL_ROLE) and not _at(c) & ended],
+            [cid for cid in gone if cid not in known or not _at(known[cid]) & ended],
             now,
         )
 
-    def _plugin_of(self, container_id: str) -> str:
-        container = self._fleet.containers.get(container_id)
-        return container.label(LABEL_PLUGIN) if container is not None else ""
+    def _steps(self) -> set[tuple[str, str]]:
+        """What is under way: plugins, and the keys of their steps."""
+        return {(name, key) for name, steps in self._fleet.busy.items() for key in steps}
 
     def _update(self, found: list[ContainerState], gone: Iterable[str], now: float) -> None:
         for container_id in sorted(gone):
@@ -106,14 +108,14 @@ class Observer:
                 self._note_death(container)
 
     def _note_death(self, container: ContainerState) -> None:
-        plugin_id = container.label(LABEL_PLUGIN)
-        history = self._fleet.history(plugin_id)
+        plugin_id, sandbox_id = container.label(LABEL_PLUGIN), container.label(LABEL_SANDBOX)
+        history = self._fleet.history(sandbox_id)
         if history.noted == end_of(container):
             return  # an earlier run: the sandbox, if there is one, waits for the next
         sandbox = self._fleet.sandbox_of(container)
         if sandbox is not None:
             sandbox.died()
-        if plugin_id in self._fleet.busy or plugin_id not in self._fleet.deployments:
+        if self._fleet.busy.has(container) or self._fleet.find(plugin_id, sandbox_id) is None:
             return  # a step of ours is at it, or nobody wants it: no failure, or not yet
         oom_seen = container.container_id in self._fleet.ooms
         reason = death_reason(container, oom_seen=oom_seen)
@@ -123,7 +125,7 @@ class Observer:
         else:
             detail = WORDS.get(reason, f"it ended with exit code {container.exit_code}")
         self._fleet.remember(
-            plugin_id, note_death(history, container, reason=reason, detail=detail)
+            sandbox_id, note_death(history, container, reason=reason, detail=detail)
         )
         if sandbox is not None:
             self._fleet.sandboxes.pop(sandbox.sandbox_id, None)
@@ -138,28 +140,32 @@ class Observer:
                 "container_id": container.container_id,
             },
         )
-        self._tell_if_given_up(plugin_id, container.finished_at)
+        self._tell_if_given_up(plugin_id, sandbox_id, container.finished_at)
 
     def _note_gone(self, container: ContainerState, now: float) -> None:
         """Away, and by none of our steps if the plugin is wanted and not busy."""
-        plugin_id = container.label(LABEL_PLUGIN)
-        sandbox = self._fleet.sandboxes.pop(container.label(LABEL_SANDBOX), None)
+        plugin_id, sandbox_id = container.label(LABEL_PLUGIN), container.label(LABEL_SANDBOX)
+        sandbox = self._fleet.sandboxes.pop(sandbox_id, None)
         if sandbox is not None:
             sandbox.close(remove_folder=True)
-        if plugin_id in self._fleet.busy or plugin_id not in self._fleet.deployments:
-            return
-        if not self._fleet.deployments[plugin_id].running:
+        deployment = self._fleet.find(plugin_id, sandbox_id)
+        if self._fleet.busy.has(container) or deployment is None or not deployment.running:
             return
         detail = "somebody removed its container"
         history = note_failure(
-            self._fleet.history(plugin_id), "container_removed", detail=detail, at=now
+            self._fleet.history(sandbox_id), "container_removed", detail=detail, at=now
         )
-        self._fleet.remember(plugin_id, history)
-        self._fleet.count_restart(plugin_id)
+        self._fleet.remember(sandbox_id, history)
+        self._fleet.count_restart(sandbox_id)
         self._bus.publish(
             EventName.PLUGIN_VANISHED, plugin_id, {"container_id": container.container_id}
         )
 
-    def _tell_if_given_up(self, plugin_id: str, now: float) -> None:
-        if next_start(self._fleet.history(plugin_id), now=now) is None:
+    def _tell_if_given_up(self, plugin_id: str, sandbox_id: str, now: float) -> None:
+        if next_start(self._fleet.history(sandbox_id), now=now) is None:
             self._bus.publish(EventName.PLUGIN_GAVE_UP, plugin_id, {"detail": GAVE_UP})
+
+
+def _at(container: ContainerState) -> set[tuple[str, str]]:
+    """The steps that would be about the container."""
+    return {(container.label(LABEL_PLUGIN), key) for key in keys_of(container)}

@@ -12,6 +12,8 @@ from orchestrator.model.policy import LifecyclePolicy
 from orchestrator.sandbox.call import CallFailure, Reply
 from orchestrator.sandbox.sandbox import PluginSandbox, SandboxState
 
+CANDIDATE_SECONDS: Final = 0.5
+"""How often a container is asked that waits to take over from another revision."""
 PROBE_SECONDS: Final = 5.0
 MAX_MISSES: Final = 3
 """Probes in a row without an answer; then the plugin is stuck."""
@@ -23,16 +25,31 @@ STATES: Final = frozenset({"ready", "degraded", "error"})
 class Prober:
     """A plugin that does not answer is a value too: it is shown, and in the end replaced."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, wake: Callable[[], None]) -> None:
         self._fleet = fleet
+        self._wake = wake
         self._misses: dict[str, int] = {}
 
     async def run(self, policy: Callable[[], LifecyclePolicy]) -> None:
         """For ever, until cancelled; `policy` is asked anew each time."""
+        due = 0.0
         while True:
-            await asyncio.sleep(policy().status_interval_seconds)
-            ready = [s for s in self._fleet.sandboxes.values() if s.state is SandboxState.READY]
+            await asyncio.sleep(CANDIDATE_SECONDS)
+            due += CANDIDATE_SECONDS
+            sandboxes = self._candidates()
+            if due >= policy().status_interval_seconds:
+                due, sandboxes = 0.0, list(self._fleet.sandboxes.values())
+            ready = [s for s in sandboxes if s.state is SandboxState.READY]
             await asyncio.gather(*(self.probe(sandbox) for sandbox in ready))
+
+    def _candidates(self) -> list[PluginSandbox]:
+        """Those that are ready and wait to take over from another revision."""
+        routes = self._fleet.routes
+        return [
+            sandbox
+            for sandbox in self._fleet.sandboxes.values()
+            if sandbox not in routes.get(sandbox.info.plugin_id, ())
+        ]
 
     async def probe(self, sandbox: PluginSandbox) -> None:
         """One question, and what follows from the answer."""
@@ -40,7 +57,7 @@ class Prober:
         if sandbox.state is not SandboxState.READY:
             return
         report = read_report(reply)
-        self._fleet.reports[sandbox.info.plugin_id] = report
+        self._note(sandbox, report)
         if isinstance(reply, Reply):
             self._misses.pop(sandbox.sandbox_id, None)
             return
@@ -49,6 +66,17 @@ class Prober:
         if misses >= MAX_MISSES:
             self._misses.pop(sandbox.sandbox_id)
             sandbox.give_up(f"it answered none of {MAX_MISSES} status probes")
+
+    def _note(self, sandbox: PluginSandbox, report: Report) -> None:
+        sandbox_id = sandbox.sandbox_id
+        self._fleet.reports[sandbox_id] = report
+        was_well = sandbox_id in self._fleet.well_since
+        if report.state == "error":
+            self._fleet.well_since.pop(sandbox_id, None)
+        else:
+            self._fleet.well_since.setdefault(sandbox_id, self._fleet.clock.monotonic())
+        if was_well != (report.state != "error"):
+            self._wake()
 
 
 def read_report(reply: Reply | CallFailure) -> Report:

@@ -1,9 +1,10 @@
 """How each plugin does, in the specification's three states and one line of detail. Pure."""
 
 from orchestrator.engine.base import LABEL_DIGEST, LABEL_VERSION
+from orchestrator.manager.actions import Health, Sighting, Sleep, Want
 from orchestrator.manager.fleet import Fleet
+from orchestrator.manager.members import in_service, is_settled
 from orchestrator.manager.overridden import drift
-from orchestrator.manager.plan import Health, Sighting, Want, is_ready
 from orchestrator.manager.rebuilding import LEFT_ALONE
 from orchestrator.model.status import Held, PluginState, PluginStatus
 
@@ -23,7 +24,7 @@ def status(fleet: Fleet, plugin_id: str) -> PluginStatus | None:
 def _status(
     fleet: Fleet, plugin_id: str, want: Want | None, sightings: list[Sighting]
 ) -> PluginStatus:
-    history = fleet.history(plugin_id)
+    history = fleet.plugin_history(plugin_id)
     state, detail = _state(fleet, plugin_id, want, sightings)
     current = [s for s in sightings if want and s.container.label(LABEL_DIGEST) == want.digest]
     container = next((s.container for s in [*current, *sightings]), None)
@@ -42,6 +43,7 @@ def _status(
         reason=history.reason,
         drift=drift(deployment) if deployment is not None else (),
         held=held_update(fleet, plugin_id),
+        settled=want is not None and (is_settled(want, sightings) or want.sleep is not Sleep.AWAKE),
     )
 
 
@@ -71,30 +73,43 @@ def _stopped(fleet: Fleet, plugin_id: str) -> str:
     return f"stopped: it cannot work without what was taken: {'; '.join(texts)}"
 
 
-def _state(
+def _state(  # noqa: PLR0911 - one row of a table each
     fleet: Fleet, plugin_id: str, want: Want | None, sightings: list[Sighting]
 ) -> tuple[PluginState, str]:
-    busy = fleet.busy.get(plugin_id)
+    busy = fleet.busy.in_words(plugin_id)
     if plugin_id in fleet.unread:
         return PluginState.INACTIVE, LEFT_ALONE
     if want is None or not want.running:
         return PluginState.INACTIVE, busy or (
             "stopping" if sightings else _stopped(fleet, plugin_id)
         )
-    report = fleet.reports.get(plugin_id)
-    if is_ready(want, sightings):
+    report = fleet.report(plugin_id)
+    if want.sleep is not Sleep.AWAKE and not busy:
+        return PluginState.ACTIVE, f"idle, {want.sleep}: the next call wakes it"
+    if in_service(want, sightings):
         if report is not None and report.state == "error":
             return PluginState.ERROR, f"says of itself: {report.detail or 'error'}"
         if report is not None and report.state != "ready":
             return PluginState.ACTIVE, f"{report.state}: {report.detail}"
-        return PluginState.ACTIVE, busy or "running"
+        return PluginState.ACTIVE, _running(fleet, want, sightings)
     return _not_ready(fleet, plugin_id, busy, sightings)
 
 
+def _running(fleet: Fleet, want: Want, sightings: list[Sighting]) -> str:
+    """It takes calls: wholly as it is wanted, or on the way there."""
+    serving = in_service(want, sightings)
+    mine = [s for s in serving if s.digest == want.digest]
+    step = fleet.busy.in_words(want.plugin_id) or fleet.waiting.get(want.plugin_id, "")
+    if is_settled(want, sightings) or (len(mine) == len(serving) == want.replicas):
+        return step or ("running" if want.replicas == 1 else f"running, {want.replicas} replicas")
+    words = f"{len(mine)} of {want.replicas} in the wanted revision"
+    return f"updating: {words}" + (f"; {step}" if step else "")
+
+
 def _not_ready(
-    fleet: Fleet, plugin_id: str, busy: str | None, sightings: list[Sighting]
+    fleet: Fleet, plugin_id: str, busy: str, sightings: list[Sighting]
 ) -> tuple[PluginState, str]:
-    history = fleet.history(plugin_id)
+    history = fleet.plugin_history(plugin_id)
     failed = f"{history.reason}: {history.detail}" if history.failures else ""
     waiting = fleet.waiting.get(plugin_id, "")
     # While a step of ours is at it, an end is part of that step.

@@ -15,26 +15,31 @@ from orchestrator.engine.base import (
     Engine,
     VolumeStore,
 )
+from orchestrator.engine.pausing import Pausing
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.manager.access import Access
-from orchestrator.manager.bring_up import DIED_AT_START, StartFailed, dial_in, start_and_initialize
-from orchestrator.manager.deployment import Deployment
-from orchestrator.manager.fleet import Fleet
-from orchestrator.manager.images import ImageBuilder
-from orchestrator.manager.networks import PluginNetworks
-from orchestrator.manager.plan import (
+from orchestrator.manager.actions import (
+    IMAGE,
     LABEL_REQUIRES,
     Action,
     Adopt,
     Kill,
     Launch,
+    Pause,
     Prepare,
     Remove,
+    Resume,
     SetCpu,
     Start,
 )
+from orchestrator.manager.bring_up import DIED_AT_START, StartFailed, dial_in, start_and_initialize
+from orchestrator.manager.deployment import Deployment
+from orchestrator.manager.fleet import Fleet
+from orchestrator.manager.images import ImageBuilder
+from orchestrator.manager.networks import PluginNetworks
 from orchestrator.manager.secrets import deliver, withdraw
-from orchestrator.model.container import ContainerPhase
+from orchestrator.manager.sleep_steps import SleepSteps
+from orchestrator.model.container import ContainerPhase, ContainerState
 from orchestrator.model.events import EventName
 from orchestrator.model.policy import SecurityPolicy
 from orchestrator.sandbox.listener import make_folder
@@ -59,6 +64,7 @@ class Steps:
         bus: PluginEventBus,
         access: Access,
         networks: PluginNetworks,
+        pausing: Pausing | None,
         new_sandbox: SandboxFactory,
     ) -> None:
         self._labels = labels
@@ -70,6 +76,7 @@ class Steps:
         self._bus = bus
         self._access = access
         self.networks = networks
+        self._sleep = SleepSteps(fleet, pausing)
         self._new_sandbox = new_sandbox
 
     async def perform(self, action: Action, policy: SecurityPolicy) -> None:
@@ -81,17 +88,16 @@ class Steps:
         match action:
             case Prepare(plugin_id=plugin_id):
                 await self._prepare(plugin_id, policy)
-            case Start(plugin_id=plugin_id):
-                await self._create(plugin_id, policy)
-            case Launch(plugin_id=plugin_id, container_id=container_id):
-                self._fleet.count_restart(plugin_id)
-                await self._launch(plugin_id, container_id, policy)
-            case Adopt(plugin_id=plugin_id, container_id=container_id):
-                await self._adopt(plugin_id, container_id, policy)
-            case Kill(plugin_id=plugin_id, container_id=container_id, why=why):
-                await self._kill(plugin_id, container_id, ("stuck", why))
+            case Start():
+                await self._create(action, policy)
+            case Launch(container_id=container_id) | Adopt(container_id=container_id):
+                await self._again(action, container_id, policy)
+            case Kill(container_id=container_id, why=why):
+                await self._kill(container_id, ("stuck", why))
             case Remove():
                 await self._remove(action, policy)
+            case Pause() | Resume():
+                await self._sleep.perform(action)
             case SetCpu(container_id=container_id, cpu_percent=cpu_percent):
                 await self._engine.set_cpu(container_id, cpu_percent=cpu_percent)
 
@@ -104,20 +110,41 @@ class Steps:
         deployment = self._fleet.deployments[plugin_id]
 
         def progress(line: str) -> None:
-            self._fleet.busy[plugin_id] = line
+            self._fleet.busy.begin(plugin_id, IMAGE, line)
 
         await self._images.ensure(deployment, policy.build, progress)
         self._fleet.images.add(deployment.inputs.image)
 
-    async def _create(self, plugin_id: str, policy: SecurityPolicy) -> None:
-        deployment = self._fleet.deployments[plugin_id]
+    async def _again(
+        self, action: Launch | Adopt, container_id: str, policy: SecurityPolicy
+    ) -> None:
+        """A container that is there already, of the wanted revision or of one before."""
+        container = self._fleet.containers.get(container_id)
+        deployment = self._deployment_of(container)
+        if deployment is None or container is None:
+            return  # not wanted any more, by now
+        if isinstance(action, Launch):
+            self._fleet.count_restart(container.label(LABEL_SANDBOX))
+            await self._launch(deployment, container_id, policy)
+        else:
+            await self._adopt(deployment, container_id, policy)
+
+    def _deployment_of(self, container: ContainerState | None) -> Deployment | None:
+        if container is None:
+            return None
+        return self._fleet.find(container.label(LABEL_PLUGIN), container.label(LABEL_SANDBOX))
+
+    async def _create(self, action: Start, policy: SecurityPolicy) -> None:
+        deployment = self._fleet.find(action.plugin_id, action.sandbox_id)
+        if deployment is None:
+            return  # another revision is wanted by now
         compiled = deployment.compiled
         make_folder(Path(compiled.sockets_folder))
         joins = await self._provide(deployment, policy)
         boosted = replace(compiled.spec, cpu_percent=compiled.start_cpu_percent)
         labels = {
             **self._labels,
-            LABEL_PLUGIN: plugin_id,
+            LABEL_PLUGIN: deployment.plugin_id,
             LABEL_VERSION: deployment.inputs.info.version,
             LABEL_SANDBOX: compiled.sandbox_id,
             LABEL_DIGEST: compiled.digest,
@@ -135,10 +162,9 @@ class Steps:
             return
         await self._bring_up(deployment, container_id, policy)
 
-    async def _launch(self, plugin_id: str, container_id: str, policy: SecurityPolicy) -> None:
-        deployment = self._fleet.deployments.get(plugin_id)
-        if deployment is None:
-            return  # `down`, while it was being adopted
+    async def _launch(
+        self, deployment: Deployment, container_id: str, policy: SecurityPolicy
+    ) -> None:
         joins = await self._provide(deployment, policy)
         container = await self._engine.inspect(container_id)
         if container is not None and self.networks.strayed(container, joins):
@@ -156,22 +182,23 @@ class Steps:
         self._fleet.ooms.discard(container_id)
         try:
             await self._access.open(deployment, policy)
-            if self._fleet.is_stale(deployment):  # revoked, say, while we were at it
+            if self._is_unwanted(deployment):  # revoked, say, while we were at it
                 self._close(sandbox.sandbox_id)
                 return
             await start_and_initialize(
                 self._engine, sandbox, container_id, deployment, policy.lifecycle
             )
         except StartFailed as error:
-            await self._kill(deployment.plugin_id, container_id, (error.reason, str(error)))
+            await self._kill(container_id, (error.reason, str(error)), deployment=deployment)
             raise
         except BaseException:
             self._close(sandbox.sandbox_id)
             raise
         await self._ready(sandbox, container_id, EventName.PLUGIN_STARTED)
 
-    async def _adopt(self, plugin_id: str, container_id: str, policy: SecurityPolicy) -> None:
-        deployment = self._fleet.deployments[plugin_id]
+    async def _adopt(
+        self, deployment: Deployment, container_id: str, policy: SecurityPolicy
+    ) -> None:
         container = await self._engine.inspect(container_id)
         if container is None or container.phase is not ContainerPhase.RUNNING:
             return
@@ -180,7 +207,7 @@ class Steps:
             # ran: begin that run anew.
             await self._engine.stop(container_id, grace_seconds=0)
             await self._note_wanted_end(container_id)
-            await self._launch(plugin_id, container_id, policy)
+            await self._launch(deployment, container_id, policy)
             return
         sandbox = self._open(deployment)
         await sandbox.listen(Path(deployment.compiled.sockets_folder))
@@ -188,7 +215,7 @@ class Steps:
         try:
             await dial_in(sandbox, policy.lifecycle.start_deadline_seconds)
         except StartFailed as error:
-            await self._kill(plugin_id, container_id, (error.reason, str(error)))
+            await self._kill(container_id, (error.reason, str(error)), deployment=deployment)
             raise
         await self._ready(sandbox, container_id, EventName.PLUGIN_ADOPTED)
         # After it: the rules of the earlier daemon have held all along.
@@ -201,24 +228,31 @@ class Steps:
         self._fleet.containers[container_id] = container
         self._fleet.mark_initialized(container)
         sandbox.mark_ready()
+        self._fleet.well_since.pop(sandbox.sandbox_id, None)
         self._bus.publish(event, sandbox.info.plugin_id, {"container_id": container_id})
 
-    async def _kill(self, plugin_id: str, container_id: str, cause: tuple[str, str]) -> None:
+    async def _kill(
+        self, container_id: str, cause: tuple[str, str], *, deployment: Deployment | None = None
+    ) -> None:
         if cause[0] != DIED_AT_START:  # then the exit code tells more
             self._fleet.causes[container_id] = cause
-        deployment = self._fleet.deployments.get(plugin_id)
+        container = self._fleet.containers.get(container_id)
+        deployment = deployment or self._deployment_of(container)
         if deployment is not None:
             self._close(deployment.compiled.sandbox_id)
         await self._engine.stop(container_id, grace_seconds=0)
-        if cause[0] == "stuck":
+        if cause[0] == "stuck" and container is not None:
+            plugin_id = container.label(LABEL_PLUGIN)
             self._bus.publish(EventName.PLUGIN_STUCK, plugin_id, {"detail": cause[1]})
 
     async def _remove(self, action: Remove, policy: SecurityPolicy) -> None:
         container = self._fleet.containers.get(action.container_id)
         sandbox = self._fleet.sandbox_of(container) if container is not None else None
         grace = float(policy.lifecycle.stop_grace_seconds)
+        if container is not None and container.phase is ContainerPhase.PAUSED:
+            await self._sleep.resume(action.container_id)  # what stands still hears no SIGTERM
         if sandbox is not None and sandbox.state in {SandboxState.READY, SandboxState.DRAINING}:
-            await sandbox.drain(grace_seconds=grace)
+            await sandbox.drain(grace_seconds=self._drain_seconds(action, sandbox, grace))
             # Whatever it answers, it is stopped: cleanup is an offer, not a veto.
             await sandbox.control("POST", "/v1/cleanup", b"", deadline_seconds=max(grace, 0.1))
         await self._engine.stop(action.container_id, grace_seconds=grace)
@@ -228,12 +262,26 @@ class Steps:
         if container is not None:
             self._close(container.label(LABEL_SANDBOX), remove_folder=True)
             self._fleet.forget_run(container.label(LABEL_SANDBOX))
+            deployment = self._deployment_of(container)
+            if deployment is None or self._fleet.is_stale(deployment):
+                self._fleet.forget(container.label(LABEL_SANDBOX))
             withdraw(self._secrets_root / container.label(LABEL_SANDBOX))
         self._fleet.causes.pop(action.container_id, None)
         await self.networks.settle(action.plugin_id)
         self._bus.publish(EventName.PLUGIN_STOPPED, action.plugin_id, {"why": action.why})
 
     # -------------------------------------------------------------------------------------------
+
+    def _drain_seconds(self, action: Remove, sandbox: PluginSandbox, grace: float) -> float:
+        """Of a plugin that goes, grace; of one that is replaced every call may run to its end."""
+        if action.plugin_id not in self._fleet.deployments:
+            return grace
+        return max(grace, sandbox.deadline_seconds(None))
+
+    def _is_unwanted(self, deployment: Deployment) -> bool:
+        """Whether it is neither what is wanted nor a revision that is needed until then."""
+        known = self._fleet.earlier.get(deployment.plugin_id, {})
+        return self._fleet.is_stale(deployment) and deployment.compiled.digest not in known
 
     def _open(self, deployment: Deployment) -> PluginSandbox:
         self._close(deployment.compiled.sandbox_id)
@@ -243,6 +291,8 @@ class Steps:
 
     def _close(self, sandbox_id: str, *, remove_folder: bool = False) -> None:
         self._access.close(sandbox_id)
+        self._fleet.reports.pop(sandbox_id, None)
+        self._fleet.well_since.pop(sandbox_id, None)
         sandbox = self._fleet.sandboxes.pop(sandbox_id, None)
         if sandbox is not None:
             sandbox.close(remove_folder=remove_folder)

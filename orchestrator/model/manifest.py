@@ -109,6 +109,10 @@ class PluginSpec(Model):
     runtime: Annotated[Runtime, Field(strict=False)] | None = None
     """None takes the policy's."""
     state: Annotated[WantedState, Field(strict=False)] = WantedState.RUNNING
+    replicas: Annotated[int, Field(ge=1, le=32)] = 1
+    """Containers of the plugin; a call goes to the one with the fewest calls."""
+    idle_timeout: Annotated[float, Field(gt=0, le=31_536_000)] | None = None
+    """Seconds without a call after which it is paused, and later stopped; None: never."""
 
 
 class PluginManifest(Model):

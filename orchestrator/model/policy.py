@@ -56,6 +56,19 @@ class LifecyclePolicy(Model):
     start_cpu_percent: Annotated[int, Field(ge=0, le=100_000)] = 100
     """CPU until the plugin has dialled in (start boost); 0 starts at the plugin's own limit."""
     status_interval_seconds: Annotated[int, Field(ge=1, le=3_600)] = 10
+    idle_stop_seconds: Annotated[int, Field(ge=0, le=31_536_000)] = 600
+    """A plugin that is paused for its `idle_timeout` is stopped so long after that."""
+
+
+class RolloutPolicy(Model):
+    """How a changed plugin takes over from the one that runs."""
+
+    min_healthy_seconds: Annotated[float, Field(ge=0, le=3_600)] = 2.0
+    """So long it must be ready and well before calls go to it; 0 asks for nothing but ready."""
+    progress_deadline_seconds: Annotated[int, Field(ge=1, le=86_400)] = 120
+    """Not taken over by then: back to the last revision that was well."""
+    history: Annotated[int, Field(ge=1, le=100)] = 5
+    """Revisions of each plugin that are kept, with their images."""
 
 
 class ReconcilePolicy(Model):
@@ -149,6 +162,7 @@ class SecurityPolicy(Model):
     calls: CallPolicy = CallPolicy()
     lifecycle: LifecyclePolicy = LifecyclePolicy()
     reconcile: ReconcilePolicy = ReconcilePolicy()
+    rollout: RolloutPolicy = RolloutPolicy()
     container: ContainerPolicy = ContainerPolicy()
     build: BuildPolicy = BuildPolicy()
     ui: UiPolicy = UiPolicy()

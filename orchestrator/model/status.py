@@ -49,3 +49,5 @@ class PluginStatus:
     """Why it last failed: oom_killed, exit_code_1, start_deadline, … ; empty if it never did."""
     drift: tuple[Drift, ...] = ()
     held: Held | None = None
+    settled: bool = True
+    """Whether all of it is as it is wanted: every replica, and nothing of another revision."""

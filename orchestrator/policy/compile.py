@@ -82,6 +82,8 @@ class Site:
 class Compiled:
     """One sandbox to be: its container, and the digest that tells it from any other revision."""
 
+    shared: ContainerSpec
+    """What all replicas have alike."""
     spec: ContainerSpec
     digest: str
     sandbox_id: str
@@ -89,6 +91,11 @@ class Compiled:
     sockets_folder: str
     secrets_folder: str
     start_cpu_percent: int
+
+    @property
+    def alone(self) -> bool:
+        """Whether it can run beside no other container of its plugin: one /data, one network."""
+        return bool(self.shared.volume_mounts) or self.shared.network_mode != "none"
 
 
 def compile_spec(grant: Grant, policy: SecurityPolicy, site: Site, *, image: str) -> Compiled:
@@ -102,24 +109,47 @@ def compile_spec(grant: Grant, policy: SecurityPolicy, site: Site, *, image: str
     if any(isinstance(permission, _NETWORKED) for permission in grant.permissions):
         spec = replace(spec, seccomp_profile=with_network_sockets(spec.seccomp_profile))
     digest = _digest(spec, grant, policy)
-    plugin_id = grant.info.plugin_id
-    sandbox_id = f"{plugin_id}-{digest[:12]}"
-    sockets, secrets = f"{site.sockets_root}/{sandbox_id}", f"{site.secrets_root}/{sandbox_id}"
-    mounts = [BindMount(source=sockets, target=SOCKETS_TARGET)]
-    if grant.secrets:
-        mounts.append(BindMount(source=secrets, target=SECRETS_TARGET))
+    sandbox_id = f"{grant.info.plugin_id}-{digest[:12]}"
     return Compiled(
-        spec=replace(
-            spec,
-            environment=(*spec.environment, ("ORCHESTRATOR_INSTANCE_ID", sandbox_id)),
-            bind_mounts=(*spec.bind_mounts, *mounts),
-        ),
+        shared=spec,
+        spec=_placed(spec, grant, site, sandbox_id),
         digest=digest,
         sandbox_id=sandbox_id,
         container_name=f"{site.prefix}-{sandbox_id}",
-        sockets_folder=sockets,
-        secrets_folder=secrets,
+        sockets_folder=f"{site.sockets_root}/{sandbox_id}",
+        secrets_folder=f"{site.secrets_root}/{sandbox_id}",
         start_cpu_percent=_start_cpu_percent(grant, policy),
+    )
+
+
+def replica(compiled: Compiled, grant: Grant, site: Site, index: int) -> Compiled:
+    """The sandbox of another replica: the same but for its name and its folders."""
+    sandbox_id = replica_id(compiled.sandbox_id, index)
+    return replace(
+        compiled,
+        spec=_placed(compiled.shared, grant, site, sandbox_id),
+        sandbox_id=sandbox_id,
+        container_name=f"{site.prefix}-{sandbox_id}",
+        sockets_folder=f"{site.sockets_root}/{sandbox_id}",
+        secrets_folder=f"{site.secrets_root}/{sandbox_id}",
+    )
+
+
+def replica_id(sandbox_id: str, index: int) -> str:
+    """The sandbox id of a revision's replica `index`, from 0; that of the first is given."""
+    return f"{sandbox_id}-{index}" if index else sandbox_id
+
+
+def _placed(spec: ContainerSpec, grant: Grant, site: Site, sandbox_id: str) -> ContainerSpec:
+    """`spec` with what only this sandbox has."""
+    mounts = [BindMount(source=f"{site.sockets_root}/{sandbox_id}", target=SOCKETS_TARGET)]
+    if grant.secrets:
+        source = f"{site.secrets_root}/{sandbox_id}"
+        mounts.append(BindMount(source=source, target=SECRETS_TARGET))
+    return replace(
+        spec,
+        environment=(*spec.environment, ("ORCHESTRATOR_INSTANCE_ID", sandbox_id)),
+        bind_mounts=(*spec.bind_mounts, *mounts),
     )
 
 

@@ -32,6 +32,10 @@ class DeadlineWheel:
         self._slots: dict[int, set[Deadline]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
+    def now(self) -> float:
+        """The loop's clock, in seconds; it never jumps."""
+        return self._loop.time()
+
     def after(self, seconds: float, act: Callable[[], None]) -> Deadline:
         """Call `act` once, `seconds` from now, unless it is cancelled."""
         tick = int((self._loop.time() + seconds) / TICK_SECONDS) + 1

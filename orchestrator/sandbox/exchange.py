@@ -111,6 +111,10 @@ class Exchange:
 
     # -- the lane's side ------------------------------------------------------------------------
 
+    def move(self, call: Call, line: Line) -> None:
+        """To another line, before any connection was assigned; `call` with what is left of it."""
+        self.call, self._line = call, line
+
     def assign(self, connection: PluginConnection) -> None:
         """A connection is free: everything that waited goes out."""
         self._connection = connection

@@ -16,11 +16,11 @@ from orchestrator.sandbox.call import Call, CallFailure, FailureCode, Reply, Sin
 from orchestrator.sandbox.callers import CallLedger
 from orchestrator.sandbox.collect import CollectingSink
 from orchestrator.sandbox.deadlines import Deadline, DeadlineWheel
+from orchestrator.sandbox.desk import Desk, invoke
 from orchestrator.sandbox.event_sink import EVENT_SECONDS, RETRY_SECONDS, EventSink
 from orchestrator.sandbox.exchange import Exchange
 from orchestrator.sandbox.lane import CallLane, OwnLine
 from orchestrator.sandbox.listener import SandboxListener
-from orchestrator.sandbox.tools import OutputCheck, ToolBox
 from orchestrator.sandbox.wire import PluginConnection
 
 HANDSHAKE_SECONDS: Final = 2.0
@@ -39,6 +39,7 @@ _MEBIBYTE: Final = 1 << 20
 class SandboxState(StrEnum):
     STARTING = "starting"
     READY = "ready"
+    PAUSED = "paused"
     DRAINING = "draining"
     STUCK = "stuck"
     CLOSED = "closed"
@@ -66,14 +67,14 @@ class PluginSandbox:
         self.state = SandboxState.STARTING
         self.trouble = ""
         """Why it is stuck."""
-        self._limits = limits
-        self._policy = calls
+        self.used_at = 0.0
+        """When a call or an event was last at it, by the loop's clock; 0 if none ever was."""
+        self._desk = Desk(info=info, limits=limits, calls=calls)
         self._wheel = wheel
         self._on_change = on_change
         # Only a plugin that may call others has calls of its own that could inherit anything.
         self._ledger = ledger if info.asks(PermissionKind.PLUGIN_COMMUNICATION) else None
         self._serving: dict[Exchange, Callable[[], None]] = {}
-        self._tools = ToolBox(info.tools)
         self._control = CallLane(size=1, max_queue=8)
         self._calls = CallLane(size=limits.max_concurrent_requests, max_queue=calls.max_queue)
         self._events = CallLane(size=1 if info.subscribes else 0, max_queue=64)
@@ -126,6 +127,18 @@ class PluginSandbox:
         if self.state is SandboxState.STARTING:
             self.state = SandboxState.READY
 
+    def pause(self) -> bool:
+        """Take no more calls while the container stands still; False while one is at it."""
+        if self.state is not SandboxState.READY or self._calls.in_flight or self._events.in_flight:
+            return False
+        self.state = SandboxState.PAUSED
+        return True
+
+    def resume(self) -> None:
+        """The container goes on."""
+        if self.state is SandboxState.PAUSED:
+            self.state = SandboxState.READY
+
     async def drain(self, *, grace_seconds: float) -> None:
         """Take no more calls and wait for those that run, at most so long."""
         if self.state is SandboxState.READY:
@@ -148,53 +161,38 @@ class PluginSandbox:
     # -- calls ----------------------------------------------------------------------------------
 
     def dispatch(self, call: Call, sink: Sink) -> Exchange:
-        """Send a call on its way; its body follows through the exchange."""
-        tool = self._tools.find(call.tool) if call.tool else None
-        if tool is not None and tool.checks_output:
-            sink = OutputCheck(tool, sink)
-        exchange = Exchange(
-            call,
-            sink,
-            self,
-            max_response_bytes=self._policy.max_response_mb * _MEBIBYTE,
-            repeat=tool.repeat if tool is not None else "unsafe",
-        )
+        """See Door."""
+        exchange = self._desk.open(call, sink, self)
         if self.state is not SandboxState.READY:
             exchange.fail(self._not_running())
-        elif call.tool and tool is None:
-            exchange.fail(self._tools.unknown(call.tool))
-        else:
+        elif not exchange.over:
             exchange.arm(self._wheel.after)
-            if self._ledger is not None:
-                self._serving[exchange] = self._ledger.enter(
-                    self.info.plugin_id,
-                    request_id=call.request_id,
-                    traceparent=call.traceparent,
-                    deadline_seconds=call.deadline_seconds,
-                )
-            self._calls.enter(exchange)
+            self.admit(exchange)
         return exchange
 
+    def admit(self, exchange: Exchange) -> None:
+        """Take an exchange whose deadline runs already."""
+        if self._ledger is not None:
+            call = exchange.call
+            self._serving[exchange] = self._ledger.enter(
+                self.info.plugin_id,
+                request_id=call.request_id,
+                traceparent=call.traceparent,
+                deadline_seconds=call.deadline_seconds,
+            )
+        self._calls.enter(exchange)
+
     def check_input(self, tool_name: str, body: bytes) -> CallFailure | None:
-        """What is wrong with a tool's input; None for no tool, or an unknown one."""
-        tool = self._tools.find(tool_name)
-        return tool.check_input(body) if tool is not None else None
+        """See Door."""
+        return self._desk.check_input(tool_name, body)
 
     def deadline_seconds(self, wished: float | None) -> float:
-        """The caller's wish, capped by `max_execution_time_sec`."""
-        most = float(self._limits.max_execution_time_sec)
-        return most if wished is None else max(0.001, min(wished, most))
+        """See Door."""
+        return self._desk.deadline_seconds(wished)
 
     async def invoke(self, call: Call, body: bytes) -> Reply | CallFailure:
         """A call with its body at hand and its answer collected."""
-        failure = self.check_input(call.tool, body) if call.tool else None
-        if failure is not None:
-            return failure
-        sink = CollectingSink()
-        exchange = self.dispatch(call, sink)
-        exchange.send(body)
-        exchange.finish()
-        return await sink.result(exchange)
+        return await invoke(self, call, body)
 
     def deliver(self, event_id: str, body: bytes, *, attempt: int = 0) -> None:
         """Send an event down the events lane; tried again a few times, then given up."""
@@ -206,6 +204,7 @@ class PluginSandbox:
                     lambda: self.deliver(event_id, body, attempt=attempt + 1),
                 )
 
+        self.used_at = self._wheel.now()
         call = Call(
             request_id=event_id,
             deadline_seconds=EVENT_SECONDS,
@@ -243,6 +242,7 @@ class PluginSandbox:
     # -- Line: what exchanges say ---------------------------------------------------------------
 
     def left(self, exchange: Exchange) -> None:
+        self.used_at = self._wheel.now()
         self._calls.left(exchange)
         leave = self._serving.pop(exchange, None) if self._serving else None
         if leave is not None:
@@ -330,7 +330,7 @@ class PluginSandbox:
             self._stuck("its control connection was lost")
 
     def _stuck(self, trouble: str) -> None:
-        if self.state in {SandboxState.READY, SandboxState.STARTING, SandboxState.DRAINING}:
+        if self.state not in {SandboxState.STUCK, SandboxState.CLOSED}:
             self.state = SandboxState.STUCK
             self.trouble = trouble
             self._end_calls()

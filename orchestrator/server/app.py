@@ -146,9 +146,8 @@ class Api:
         deployment = self._manager.deployment(plugin_id)
         fleet = self._manager.fleet
         row = status(fleet, plugin_id)
-        report = fleet.reports.get(plugin_id)
-        sandbox = fleet.sandbox(plugin_id)
-        history = fleet.history(plugin_id)
+        report = fleet.report(plugin_id)
+        history = fleet.plugin_history(plugin_id)
         details: dict[str, JsonValue] = {
             **(asdict(row) if row is not None else {}),
             "name": deployment.inputs.info.name,
@@ -157,7 +156,7 @@ class Api:
             "may": list(explain(deployment.grant)),
             "tools": [tool.name for tool in deployment.inputs.info.tools],
             "dependencies": list(deployment.dependencies),
-            "calls_in_flight": sandbox.in_flight if sandbox is not None else 0,
+            "calls_in_flight": fleet.in_flight(plugin_id),
             "disk_enforced_by": fleet.disks.get(plugin_id, ""),
             "network": fleet.networks.get(plugin_id),
             "report": asdict(report) if report is not None else None,

@@ -15,8 +15,8 @@ import httptools
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.sandbox.call import Call, CallFailure, FailureCode
+from orchestrator.sandbox.desk import Door
 from orchestrator.sandbox.exchange import Exchange
-from orchestrator.sandbox.sandbox import PluginSandbox
 from orchestrator.server.answer import Answer
 from orchestrator.server.problems import error_problem
 
@@ -34,7 +34,7 @@ class Router(Protocol):
     @property
     def max_request_bytes(self) -> int: ...
 
-    def route(self, plugin_id: str) -> PluginSandbox | CallFailure:
+    def route(self, plugin_id: str) -> Door | CallFailure:
         """Raises OrchestratorError for a plugin that does not exist."""
 
 
@@ -59,7 +59,7 @@ class FrontProtocol(asyncio.Protocol):
         self._hand_over = self._clogged = False
         self._answer: Answer | None = None
         self._exchange: Exchange | None = None
-        self._sandbox: PluginSandbox | None = None
+        self._sandbox: Door | None = None
         """Of a tool call whose input is still gathered in `_input`."""
         self._input = bytearray()
         self._received = self._stray = 0
@@ -172,7 +172,7 @@ class FrontProtocol(asyncio.Protocol):
         if self._headers.get(b"expect", b"").lower() == b"100-continue":
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def _run_tool(self, sandbox: PluginSandbox, answer: Answer) -> None:
+    def _run_tool(self, sandbox: Door, answer: Answer) -> None:
         """A tool's input is checked before the plugin sees it, so it is needed whole."""
         self._sandbox = None
         body, self._input = bytes(self._input), bytearray()
@@ -186,11 +186,11 @@ class FrontProtocol(asyncio.Protocol):
             self._exchange.send(body)
             self._exchange.finish()
 
-    def _dispatch(self, sandbox: PluginSandbox, call: Call, answer: Answer) -> None:
+    def _dispatch(self, sandbox: Door, call: Call, answer: Answer) -> None:
         exchange = sandbox.dispatch(call, answer)
         self._exchange = None if exchange.over else exchange
 
-    def _call(self, sandbox: PluginSandbox, size: int | None) -> Call:
+    def _call(self, sandbox: Door, size: int | None) -> Call:
         wished = self._headers.get(b"x-deadline-ms", b"")
         return Call(
             request_id=self._header(b"x-request-id", _WORD) or f"r{next(_REQUEST_IDS)}",

@@ -26,7 +26,7 @@ from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.manager.deployment import Deployment
 from orchestrator.model.permissions import PermissionKind
 from orchestrator.sandbox.call import Call, CallFailure, FailureCode, Reply
-from orchestrator.sandbox.sandbox import PluginSandbox
+from orchestrator.sandbox.desk import Door, invoke
 from orchestrator.server.problems import PROBLEM_TYPE, error_problem, failure_problem
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -89,7 +89,7 @@ class UiTimeout(OrchestratorError):
 class Pages(Protocol):
     """Who knows which plugins may show pages."""
 
-    def page_sandbox(self, plugin_id: str) -> PluginSandbox | CallFailure:
+    def page_sandbox(self, plugin_id: str) -> Door | CallFailure:
         """Raises UiNotFound for a plugin without the permission user_interface."""
 
 
@@ -103,7 +103,7 @@ class Deployments(Protocol):
 class Sandboxes(Protocol):
     """The router of calls."""
 
-    def route(self, plugin_id: str) -> PluginSandbox | CallFailure: ...
+    def route(self, plugin_id: str) -> Door | CallFailure: ...
 
 
 class GrantedPages:
@@ -113,7 +113,7 @@ class GrantedPages:
         self._deployments = deployments
         self._sandboxes = sandboxes
 
-    def page_sandbox(self, plugin_id: str) -> PluginSandbox | CallFailure:
+    def page_sandbox(self, plugin_id: str) -> Door | CallFailure:
         if not has_pages(self._deployments.deployment(plugin_id)):
             raise UiNotFound(
                 f"found {plugin_id}, which is not granted user_interface, "
@@ -227,12 +227,12 @@ class UiApp:
         named = [pair.strip().partition("=") for pair in pairs]
         return [value for name, _, value in named if name == self._cookie]
 
-    async def _ask(self, sandbox: PluginSandbox, request: Request, path: str) -> Response:
+    async def _ask(self, sandbox: Door, request: Request, path: str) -> Response:
         body = await _body(request)
         if body is None:
             detail = f"found a body of more than {MAX_BODY_BYTES} bytes, expected at most that"
             return _failure(CallFailure(code=FailureCode.REQUEST_TOO_LARGE, detail=detail))
-        reply = await sandbox.invoke(_call(request, path, len(body), sandbox), body)
+        reply = await invoke(sandbox, _call(request, path, len(body), sandbox), body)
         return _failure(reply) if isinstance(reply, CallFailure) else _page(reply)
 
     def _host(self, plugin_id: str) -> str:
@@ -258,7 +258,7 @@ def _split(request: Request) -> tuple[str, str]:
     return match["id"], match["path"]
 
 
-def _call(request: Request, path: str, length: int, sandbox: PluginSandbox) -> Call:
+def _call(request: Request, path: str, length: int, sandbox: Door) -> Call:
     query = f"?{request.url.query}" if request.url.query else ""
     content_type = request.headers.get("content-type", "")
     return Call(

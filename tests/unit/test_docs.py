@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from orchestrator.cli.main import COMMANDS, cli
-from orchestrator.daemon.build import resolver_of
+from orchestrator.daemon.backends import resolver_of
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.engine.memory_stores import MemoryImages
 from orchestrator.manager.resolve import ManifestsRefused, Resolver, check_dependencies

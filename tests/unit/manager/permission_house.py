@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 
 from orchestrator.clock import SystemClock
-from orchestrator.daemon.build import Backends, Daemon, build, place_of
+from orchestrator.daemon.backends import Backends, place_of
+from orchestrator.daemon.build import Daemon, build
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.engine.base import LABEL_DIGEST, LABEL_PLUGIN, LABEL_SANDBOX
 from orchestrator.engine.memory import MemoryEngine

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from orchestrator.clock import SystemClock
-from orchestrator.daemon.build import Backends, build
+from orchestrator.daemon.backends import Backends
+from orchestrator.daemon.build import build
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.engine.base import DiskFinding, EngineFailure, EngineInfo
 from orchestrator.engine.memory import MemoryEngine

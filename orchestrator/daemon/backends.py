@@ -1,0 +1,81 @@
+"""Backends: who does the work, and where this instance's containers are compiled for."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from orchestrator.daemon.settings import DaemonSettings
+from orchestrator.engine.base import DiskProbe, Engine, ImageStore, Probe, VolumeStore
+from orchestrator.engine.base_image import base_tag
+from orchestrator.engine.docker import DockerEngine
+from orchestrator.engine.docker_client import DockerClients
+from orchestrator.engine.docker_images import DockerImages
+from orchestrator.engine.docker_networks import DockerNetworks
+from orchestrator.engine.docker_volumes import DockerVolumes
+from orchestrator.engine.networks import NetworkStore
+from orchestrator.engine.pausing import DockerPausing, Pausing
+from orchestrator.engine.share_mounts import ShareMounts
+from orchestrator.manager.deployment import Place
+from orchestrator.manager.resolve import Resolver
+from orchestrator.policy.seccomp import seccomp_profile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backends:
+    """Who does the work: Docker's, or the in-memory twins."""
+
+    engine: Engine
+    probe: Probe
+    images: ImageStore
+    volumes: VolumeStore
+    disks: DiskProbe
+    shares: ShareMounts
+    networks: NetworkStore
+    pausing: Pausing | None = None
+    """Not every engine can."""
+
+
+def place_of(settings: DaemonSettings) -> Place:
+    """Where this instance's containers are compiled for."""
+    return Place(
+        instance=settings.instance,
+        owner=settings.owner,
+        sockets_root=str(settings.sockets_root),
+        secrets_root=str(settings.secrets_root),
+        seccomp_profile=seccomp_profile(),
+    )
+
+
+def resolver_of(settings: DaemonSettings, images: ImageStore) -> Resolver:
+    """Reads manifests for this instance; also for `plan`, which needs no daemon."""
+    return Resolver(
+        images=images, place=place_of(settings), home=settings.home, base_tag=base_tag()
+    )
+
+
+@asynccontextmanager
+async def docker_backends(settings: DaemonSettings) -> AsyncIterator[Backends]:
+    """The engine at the settings' address."""
+    clients = DockerClients.connect(settings.engine)
+    shares = ShareMounts(settings.share_mounts, address=clients.address)
+    try:
+        engine = DockerEngine(clients, shares)
+        volumes = DockerVolumes.detect(
+            clients,
+            folder=settings.volumes_root,
+            links=settings.volume_links,
+            image=base_tag(),
+        )
+        yield Backends(
+            engine=engine,
+            probe=engine,
+            images=DockerImages(clients),
+            pausing=DockerPausing(clients),
+            volumes=volumes,
+            disks=volumes,
+            shares=shares,
+            networks=DockerNetworks(clients),
+        )
+    finally:
+        shares.close()
+        await clients.aclose()
