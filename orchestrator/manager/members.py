@@ -37,6 +37,12 @@ def is_ready(sighting: Sighting) -> bool:
     return sighting.health is Health.READY and sighting.container.phase is ContainerPhase.RUNNING
 
 
+def _is_alive(sighting: Sighting) -> bool:
+    """Whether it runs and this daemon reaches it, whatever revision it is of."""
+    runs = sighting.container.phase in {ContainerPhase.RUNNING, ContainerPhase.PAUSED}
+    return runs and sighting.health is not Health.UNKNOWN
+
+
 def is_proven(want: Want, sighting: Sighting) -> bool:
     """Whether it was well for long enough to take over from another revision."""
     if sighting.digest != want.digest or not is_ready(sighting):
@@ -89,6 +95,7 @@ class Turn:
             self._remove(sighting, "found gone")
         rest = [s for s in self.sightings if s not in gone]
         mine = {s.sandbox_id: s for s in rest if s.digest == self.want.digest}
+        names_taken = {s.sandbox_id for s in gone}
         others = [s for s in rest if s.digest != self.want.digest]
         if self.want.sleep is not Sleep.AWAKE and not others:
             for sighting in mine.values():
@@ -96,7 +103,7 @@ class Turn:
             return
         kept = self._kept(mine.values(), others)
         self._tend_others(others, kept)
-        self._tend_mine(mine, others, kept)
+        self._tend_mine(mine, others, kept, names_taken)
         self._look_again(mine.values(), kept)
 
     def _tend_others(self, others: list[Sighting], kept: list[Sighting]) -> None:
@@ -109,14 +116,18 @@ class Turn:
             self._prepare()
 
     def _tend_mine(
-        self, mine: dict[str, Sighting], others: list[Sighting], kept: list[Sighting]
+        self,
+        mine: dict[str, Sighting],
+        others: list[Sighting],
+        kept: list[Sighting],
+        names_taken: set[str],
     ) -> None:
         for sandbox_id in sorted(mine.keys() - {*self.want.sandbox_ids}):
             self._remove(mine[sandbox_id], "fewer replicas are wanted")
         for sandbox_id in self.want.sandbox_ids:
             if sandbox_id in mine:
                 self._tend(mine[sandbox_id])
-            elif self._may_start(mine, others, kept):
+            elif sandbox_id not in names_taken and self._may_start(mine, others, kept):
                 self._bring_up(Start(plugin_id=self.want.plugin_id, sandbox_id=sandbox_id))
 
     # -- which revisions ------------------------------------------------------------------------
@@ -124,7 +135,7 @@ class Turn:
     def _kept(self, mine: Collection[Sighting], others: list[Sighting]) -> list[Sighting]:
         """Those of another revision that are still needed."""
         want = self.want
-        able = [s for s in others if s.health is not Health.UNKNOWN or s.digest in want.known]
+        able = [s for s in others if s.digest in want.known or _is_alive(s)]
         if want.paused or not want.image_ready:
             return able
         if want.alone:

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator.engine.base import LABEL_DIGEST, LABEL_PLUGIN
-from orchestrator.manager.plan import LABEL_REQUIRES, Health, Sighting, Want
+from orchestrator.engine.base import LABEL_DIGEST, LABEL_PLUGIN, LABEL_SANDBOX
+from orchestrator.manager.actions import LABEL_REQUIRES, Health, Sighting, Want
 from orchestrator.manager.restart import History
 from orchestrator.model.container import ContainerPhase, ContainerState
+from orchestrator.policy.compile import replica_id
 from tests.unit.manager.permission_house import PermissionHouse
 
 
@@ -22,6 +23,7 @@ class Words:
         plain: dict[str, Any] = {
             "plugin_id": plugin_id,
             "digest": f"{plugin_id}-new",
+            "sandbox_id": f"{plugin_id}-new",
             "cpu_percent": 10,
             "dependencies": dependencies,
         }
@@ -34,11 +36,15 @@ class Words:
         digest: str = "",
         health: Health = Health.READY,
         trouble: str = "",
+        replica: int = 0,
+        well_seconds: float | None = None,
         **changes: Any,
     ) -> Sighting:
+        revision = digest or f"{plugin_id}-new"
         labels = {
             LABEL_PLUGIN: plugin_id,
-            LABEL_DIGEST: digest or f"{plugin_id}-new",
+            LABEL_DIGEST: revision,
+            LABEL_SANDBOX: replica_id(revision, replica),
             LABEL_REQUIRES: ",".join(requires),
         }
         plain: dict[str, Any] = {
@@ -49,7 +55,9 @@ class Words:
             "cpu_percent": 10,
         }
         container = ContainerState(**plain | changes)
-        return Sighting(container=container, health=health, trouble=trouble)
+        return Sighting(
+            container=container, health=health, trouble=trouble, well_seconds=well_seconds
+        )
 
     def failed(self, *times: float) -> History:
         return History(failures=times, reason="exit_code_1")

@@ -10,12 +10,14 @@ from orchestrator.engine.base import LABEL_INSTANCE
 from orchestrator.engine.memory import MemoryEngine
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.manager.deployment import Deployment
+from orchestrator.manager.doors import Doors
 from orchestrator.manager.fleet import Fleet
 from orchestrator.manager.loop import ReconcileLoop
 from orchestrator.manager.observe import Observer
 from orchestrator.manager.steps import Steps
 from orchestrator.model.events import PluginEvent
 from orchestrator.model.policy import ReconcilePolicy, SecurityPolicy
+from orchestrator.sandbox.deadlines import DeadlineWheel
 from orchestrator.store.memory import MemoryStore
 
 LABELS = {LABEL_INSTANCE: "one"}
@@ -47,16 +49,18 @@ class LoopHouse:
         self.bus.listen(self.told.append)
         self.observer = Observer(labels=LABELS, engine=self.engine, fleet=self.fleet, bus=self.bus)
         self.steps = PlayedSteps()
+        self.wheel = DeadlineWheel(asyncio.get_running_loop())
         self.loop = ReconcileLoop(
             fleet=self.fleet,
             engine=self.engine,
             observer=self.observer,
             steps=cast("Steps", self.steps),
+            doors=Doors(fleet=self.fleet, wheel=self.wheel, clock=SystemClock()),
             bus=self.bus,
             clock=SystemClock(),
         )
         reconcile = ReconcilePolicy(full_pass_seconds=full_pass_seconds)
-        self.loop.policy = SecurityPolicy(reconcile=reconcile)
+        self.fleet.policy = SecurityPolicy(reconcile=reconcile)
 
     def want(self, *deployments: Deployment) -> None:
         self.fleet.deployments = {it.plugin_id: it for it in deployments}

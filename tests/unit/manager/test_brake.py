@@ -23,7 +23,7 @@ async def test_a_container_that_holds_what_was_revoked_is_killed_before_the_answ
 ) -> None:
     container_id = await house.runs()
     await house.revoke()
-    history = house.daemon.manager.fleet.history("notes")
+    history = house.daemon.manager.fleet.plugin_history("notes")
 
     assert await house.exit_code(container_id) == 137  # SIGKILL: it was not asked
     assert (history.failures, history.reason) == ((), "")
@@ -62,7 +62,7 @@ async def test_a_start_that_was_under_way_is_caught_when_its_container_comes_up(
     house: PermissionHouse,
 ) -> None:
     fleet = house.daemon.manager.fleet
-    fleet.busy["notes"] = "starting"
+    fleet.busy.begin("notes", "a step", "starting")
     old = house.deployment.compiled
 
     async def late_start() -> str:
@@ -116,7 +116,7 @@ async def test_a_revoke_that_comes_after_an_up_has_decided_is_not_undone(
 async def test_the_new_revision_that_comes_up_meanwhile_is_left_alone(
     house: PermissionHouse,
 ) -> None:
-    house.daemon.manager.fleet.busy["notes"] = "starting"
+    house.daemon.manager.fleet.busy.begin("notes", "a step", "starting")
     async with asyncio.TaskGroup() as group:
         group.create_task(house.revoke())
         await asyncio.sleep(0.1)

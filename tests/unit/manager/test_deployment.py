@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from orchestrator.engine.base import LABEL_INSTANCE
+from orchestrator.manager.actions import Want
 from orchestrator.manager.deployment import from_record, to_record, weigh
-from orchestrator.manager.plan import Want
 from orchestrator.model.permissions import (
     ExternalApi,
     FileSystemRead,
@@ -120,6 +120,7 @@ def test_a_deployment_is_wanted_as_it_was_compiled(make: Any) -> None:
     assert deployment.want(image_ready=True) == Want(
         plugin_id="notes",
         digest=deployment.compiled.digest,
+        sandbox_id=deployment.compiled.sandbox_id,
         cpu_percent=33,
         dependencies=("search", "mail"),
         running=False,

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator.engine.base import LABEL_SANDBOX
+from orchestrator.manager.actions import Health
 from orchestrator.manager.fleet import Fleet
-from orchestrator.manager.plan import Health
 from orchestrator.manager.restart import History, end_of
 from orchestrator.model.container import ContainerPhase
 from orchestrator.sandbox.sandbox import SandboxState
@@ -65,7 +66,7 @@ def test_an_end_that_was_excused_is_no_failure(make: Any, fleet: Fleet) -> None:
     container = make.container(make.deployment(), ContainerPhase.EXITED, finished_at=5.0)
     fleet.excuse(container)
 
-    assert fleet.history("notes") == History(noted=end_of(container))
+    assert fleet.history(container.label(LABEL_SANDBOX)) == History(noted=end_of(container))
 
 
 def test_only_the_present_run_counts_as_initialized(make: Any, fleet: Fleet) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from orchestrator.engine.base import LABEL_PLUGIN, LABEL_SANDBOX, EngineFailure
 from orchestrator.manager import mishaps
+from orchestrator.manager.actions import Remove
 from orchestrator.manager.mishaps import Pauses, attempt
-from orchestrator.manager.plan import Remove
 from tests.unit.manager.loop_house import LABELS, LoopHouse
 
 
@@ -67,9 +67,9 @@ async def test_a_fault_in_one_plugins_step_ends_neither_the_loop_nor_the_others_
 
     steps = [action.plugin_id for action in house.steps.taken]
     assert "well" in steps
-    assert house.fleet.history("notes").reason == "internal_error"
-    assert "ZeroDivisionError: a bug" in house.fleet.history("notes").detail
-    assert house.fleet.history("well").failures == ()
+    assert house.fleet.plugin_history("notes").reason == "internal_error"
+    assert "ZeroDivisionError: a bug" in house.fleet.plugin_history("notes").detail
+    assert house.fleet.plugin_history("well").failures == ()
     assert "plugin.start_failed" in house.types()
 
 

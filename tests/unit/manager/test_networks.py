@@ -150,7 +150,7 @@ async def test_an_unwanted_network_goes_but_not_while_a_container_of_it_is_there
     town: Town,
 ) -> None:
     await town.provide()
-    container = town.make.container(town.deployment)
+    container = town.make.container(town.deployment, labels={LABEL_JOINS: "a pause"})
     town.fleet.containers[container.container_id] = container
     del town.fleet.deployments["notes"]
     await town.turn()
@@ -170,7 +170,7 @@ async def test_what_is_not_known_to_be_unwanted_stays(town: Town, why: str) -> N
     if why == "unread":
         town.fleet.unread.add("notes")
     if why == "busy":
-        town.fleet.busy["notes"] = "starting"
+        town.fleet.busy.begin("notes", "a step", "starting")
     await town.turn()
 
     assert len(await town.guard.guarded()) == 1
@@ -199,7 +199,7 @@ async def test_the_end_of_a_container_takes_the_network_only_if_it_was_the_last(
 ) -> None:
     """What a step asks for when it has removed one: a plugin that changes keeps its network."""
     await town.provide()
-    container = town.make.container(town.deployment)
+    container = town.make.container(town.deployment, labels={LABEL_JOINS: "a pause"})
     if why == "another revision is there":
         town.fleet.containers[container.container_id] = container
     if why != "wanted":

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.manager.plan import (
-    GAVE_UP,
+from orchestrator.manager.actions import (
+    WHOLE,
     Adopt,
     Health,
     Kill,
@@ -13,18 +13,19 @@ from orchestrator.manager.plan import (
     Plan,
     Prepare,
     Remove,
+    Resume,
     SetCpu,
     Start,
     Want,
-    plan,
-    removals,
 )
+from orchestrator.manager.members import GAVE_UP
+from orchestrator.manager.plan import plan, removals
 from orchestrator.model.container import ContainerPhase
 
 NOW = 10_000.0
 
 
-def planned(wants: list[Want], *seen: Any, histories: Any = None, busy: Any = ()) -> Plan:
+def planned(wants: list[Want], *seen: Any, histories: Any = None, busy: Any = None) -> Plan:
     sightings: dict[str, list[Any]] = {}
     for sighting in seen:
         plugin_id = sighting.container.label("orchestrator.plugin")
@@ -33,9 +34,13 @@ def planned(wants: list[Want], *seen: Any, histories: Any = None, busy: Any = ()
         {want.plugin_id: want for want in wants},
         sightings,
         histories or {},
-        busy=busy,
+        busy=busy or {},
         now=NOW,
     )
+
+
+def start(plugin_id: str) -> Start:
+    return Start(plugin_id=plugin_id, sandbox_id=f"{plugin_id}-new")
 
 
 def actions(wants: list[Want], *seen: Any, **more: Any) -> list[Any]:
@@ -47,7 +52,7 @@ def test_nothing_wanted_and_nothing_there_is_nothing_to_do() -> None:
 
 
 def test_a_plugin_without_container_is_started(words: Any) -> None:
-    assert actions([words.want("a")]) == [Start(plugin_id="a")]
+    assert actions([words.want("a")]) == [start("a")]
 
 
 def test_a_plugin_without_image_is_prepared_first(words: Any) -> None:
@@ -57,7 +62,7 @@ def test_a_plugin_without_image_is_prepared_first(words: Any) -> None:
 def test_an_image_is_prepared_while_dependencies_are_still_absent(words: Any) -> None:
     wants = [words.want("a", "b", image_ready=False), words.want("b")]
 
-    assert actions(wants) == [Prepare(plugin_id="a"), Start(plugin_id="b")]
+    assert actions(wants) == [Prepare(plugin_id="a"), start("b")]
 
 
 def test_a_ready_plugin_is_left_alone(words: Any) -> None:
@@ -88,7 +93,7 @@ def test_adoption_waits_for_neither_dependencies_nor_back_off(words: Any) -> Non
     found = words.seen("a", health=Health.UNKNOWN)
     wants = [words.want("a", "b"), words.want("b", image_ready=False)]
 
-    assert actions(wants, found, histories={"a": words.failed(NOW - 0.1)})[0] == Adopt(
+    assert actions(wants, found, histories={"a-new": words.failed(NOW - 0.1)})[0] == Adopt(
         plugin_id="a", container_id="c-a"
     )
 
@@ -108,10 +113,15 @@ def test_a_cpu_quota_that_drifted_is_set_back(words: Any, cpu_percent: int) -> N
     ]
 
 
-@pytest.mark.parametrize("phase", [ContainerPhase.PAUSED, ContainerPhase.GONE])
-def test_a_paused_or_dead_container_is_taken_away(words: Any, phase: ContainerPhase) -> None:
-    assert actions([words.want("a")], words.seen("a", phase=phase)) == [
-        Remove(plugin_id="a", container_id="c-a", why=f"found {phase.value}")
+def test_a_dead_container_is_taken_away_before_another_gets_its_name(words: Any) -> None:
+    assert actions([words.want("a")], words.seen("a", phase=ContainerPhase.GONE)) == [
+        Remove(plugin_id="a", container_id="c-a", why="found gone")
+    ]
+
+
+def test_a_container_that_somebody_paused_goes_on(words: Any) -> None:
+    assert actions([words.want("a")], words.seen("a", phase=ContainerPhase.PAUSED)) == [
+        Resume(plugin_id="a", container_id="c-a")
     ]
 
 
@@ -120,17 +130,6 @@ def test_a_container_that_does_not_run_is_launched_again(words: Any, phase: Cont
     found = words.seen("a", phase=phase, health=Health.UNKNOWN)
 
     assert actions([words.want("a")], found) == [Launch(plugin_id="a", container_id="c-a")]
-
-
-@pytest.mark.parametrize(
-    "phase", sorted({*ContainerPhase} - {ContainerPhase.PAUSED, ContainerPhase.GONE})
-)
-def test_another_revision_is_taken_away(words: Any, phase: ContainerPhase) -> None:
-    old = words.seen("a", digest="a-old", phase=phase)
-
-    assert actions([words.want("a")], old) == [
-        Remove(plugin_id="a", container_id="c-a", why="changed")
-    ]
 
 
 def test_another_revision_goes_on_running_until_the_new_image_is_there(words: Any) -> None:
@@ -182,9 +181,9 @@ def test_a_dependant_waits_until_all_its_dependencies_are_ready(words: Any) -> N
     wants = [words.want("a", "b", "c"), words.want("b"), words.want("c")]
     result = planned(wants, words.seen("c", health=Health.STARTING))
 
-    assert result.actions == (Start(plugin_id="b"),)
+    assert result.actions == (start("b"),)
     assert result.waiting == {"a": "waiting for b, c"}
-    assert actions(wants, words.seen("b"), words.seen("c")) == [Start(plugin_id="a")]
+    assert actions(wants, words.seen("b"), words.seen("c")) == [start("a")]
 
 
 @pytest.mark.parametrize(
@@ -214,7 +213,7 @@ def test_an_ended_container_too_waits_for_dependencies_before_it_is_launched(wor
     wants = [words.want("a", "b"), words.want("b")]
     ended = words.seen("a", phase=ContainerPhase.EXITED)
 
-    assert actions(wants, ended) == [Start(plugin_id="b")]
+    assert actions(wants, ended) == [start("b")]
 
 
 def test_a_running_plugin_goes_on_though_its_dependency_has_ended(words: Any) -> None:
@@ -249,7 +248,7 @@ def test_a_container_that_requires_its_own_plugin_can_go(words: Any) -> None:
 
 
 def test_a_busy_dependant_still_holds_up_what_it_requires(words: Any) -> None:
-    assert actions([], words.seen("a"), words.seen("b", "a"), busy={"b"}) == []
+    assert actions([], words.seen("a"), words.seen("b", "a"), busy={"b": [WHOLE]}) == []
 
 
 # -- back-off -----------------------------------------------------------------------------------
@@ -257,12 +256,12 @@ def test_a_busy_dependant_still_holds_up_what_it_requires(words: Any) -> None:
 
 def test_an_ended_container_is_launched_when_its_back_off_is_over(words: Any) -> None:
     ended = words.seen("a", phase=ContainerPhase.EXITED)
-    early = planned([words.want("a")], ended, histories={"a": words.failed(NOW - 0.2)})
+    early = planned([words.want("a")], ended, histories={"a-new": words.failed(NOW - 0.2)})
 
     assert early.actions == ()
     assert early.waiting == {"a": "restarting in 0.3 s"}
     assert early.wake_at == pytest.approx(NOW + 0.3)
-    assert actions([words.want("a")], ended, histories={"a": words.failed(NOW - 0.5)}) == [
+    assert actions([words.want("a")], ended, histories={"a-new": words.failed(NOW - 0.5)}) == [
         Launch(plugin_id="a", container_id="c-a")
     ]
 
@@ -271,7 +270,7 @@ def test_an_ended_container_is_launched_when_its_back_off_is_over(words: Any) ->
 def test_starts_and_builds_follow_the_back_off_too(words: Any, *, image_ready: bool) -> None:
     wants = [words.want("a", image_ready=image_ready)]
 
-    assert planned(wants, histories={"a": words.failed(NOW - 0.25)}).waiting == {
+    assert planned(wants, histories={"a-new": words.failed(NOW - 0.25)}).waiting == {
         "a": "restarting in 0.2 s"
     }
 
@@ -279,14 +278,14 @@ def test_starts_and_builds_follow_the_back_off_too(words: Any, *, image_ready: b
 def test_a_plugin_given_up_is_told_so_and_left_alone(words: Any) -> None:
     ended = words.seen("a", phase=ContainerPhase.EXITED)
     history = words.failed(*(NOW - 20 + number for number in range(11)))
-    result = planned([words.want("a")], ended, histories={"a": history})
+    result = planned([words.want("a")], ended, histories={"a-new": history})
 
     assert result == Plan(actions=(), waiting={"a": GAVE_UP}, wake_at=None)
 
 
 def test_the_next_look_is_at_the_first_of_all_starts_that_are_due(words: Any) -> None:
     wants = [words.want("a"), words.want("b"), words.want("c")]
-    histories = {"a": words.failed(NOW - 3, NOW), "b": words.failed(NOW - 0.25)}
+    histories = {"a-new": words.failed(NOW - 3, NOW), "b-new": words.failed(NOW - 0.25)}
 
     assert planned(wants, histories=histories).wake_at == pytest.approx(NOW + 0.25)
 
@@ -295,23 +294,23 @@ def test_the_next_look_is_at_the_first_of_all_starts_that_are_due(words: Any) ->
 def test_back_off_holds_up_starts_only(words: Any, health: Health) -> None:
     found = words.seen("a", health=health)
 
-    assert len(actions([words.want("a")], found, histories={"a": words.failed(NOW)})) == 1
+    assert len(actions([words.want("a")], found, histories={"a-new": words.failed(NOW)})) == 1
 
 
 def test_busy_plugins_are_left_alone_and_others_are_not(words: Any) -> None:
     wants = [words.want("a"), words.want("b")]
 
-    assert actions(wants, words.seen("x"), busy={"a", "x"}) == [Start(plugin_id="b")]
+    assert actions(wants, words.seen("x"), busy={"a": [WHOLE], "x": [WHOLE]}) == [start("b")]
 
 
 def test_removals_come_first_then_steps_by_name(words: Any) -> None:
-    wants = [words.want(name) for name in ("c", "a", "b")]
+    wants = [words.want(name, alone=True) for name in ("c", "a", "b")]
     seen = (words.seen("y"), words.seen("x"), words.seen("b", digest="b-old"))
 
     assert actions(wants, *seen) == [
         Remove(plugin_id="x", container_id="c-x", why="not wanted"),
         Remove(plugin_id="y", container_id="c-y", why="not wanted"),
-        Start(plugin_id="a"),
+        start("a"),
         Remove(plugin_id="b", container_id="c-b", why="changed"),
-        Start(plugin_id="c"),
+        start("c"),
     ]

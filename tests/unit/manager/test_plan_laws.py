@@ -5,26 +5,29 @@ The world knows nothing of plan's helpers; what should be is said here once more
 
 import random
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, groupby
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.manager.plan import (
+from orchestrator.manager.actions import (
+    WHOLE,
     Action,
     Adopt,
     Health,
     Kill,
     Launch,
+    Pause,
     Plan,
     Prepare,
     Remove,
+    Resume,
     SetCpu,
     Start,
     Want,
-    plan,
 )
+from orchestrator.manager.plan import plan
 from orchestrator.manager.restart import History
 from orchestrator.model.container import ContainerPhase
 
@@ -70,6 +73,10 @@ class Wish:
     needs: tuple[str, ...] = ()
     runs: bool = True
     built: bool = True
+    alone: bool = False
+    """It can run beside no other revision."""
+    known: bool = False
+    """Its earlier revisions could be brought up again."""
 
 
 @dataclass
@@ -101,22 +108,46 @@ class World:
                 )
             )
         wants: dict[str, Want] = {
-            name: self.words.want(name, *wish.needs, running=wish.runs, image_ready=wish.built)
+            name: self.words.want(
+                name,
+                *wish.needs,
+                running=wish.runs,
+                image_ready=wish.built,
+                alone=wish.alone,
+                known=frozenset({f"{name}-old", f"{name}-older"} if wish.known else ()),
+            )
             for name, wish in self.wishes.items()
         }
-        histories = {name: History(failures=tuple(at)) for name, at in self.failures.items()}
-        return plan(anyhow(wants), anyhow(seen), anyhow(histories), busy=busy, now=self.now)
+        histories = {
+            f"{name}-new": History(failures=tuple(at)) for name, at in self.failures.items()
+        }
+        return plan(
+            anyhow(wants),
+            anyhow(seen),
+            anyhow(histories),
+            busy={name: [WHOLE] for name in busy},
+            now=self.now,
+        )
 
     def answering(self, plugin: str) -> bool:
         return any(box.plugin == plugin and box.answers for box in self.boxes.values())
 
-    def obey(self, action: Action) -> None:
+    def serving(self, plugin: str) -> bool:
+        """Whether a call would be answered, by whatever revision."""
+        boxes = [box for box in self.boxes.values() if box.plugin == plugin]
+        return any((box.phase, box.health) == (RUNNING, Health.READY) for box in boxes)
+
+    def obey(self, action: Action) -> None:  # noqa: C901, PLR0912 - one row a step
         match action:
             case Prepare(plugin_id=name):
                 self.wishes[name].built = True
             case Start(plugin_id=name):
                 wish = self.wishes[name]
                 self.boxes[f"made-{next(self.ids)}"] = Box(name, "new", wish.needs)
+            case Resume(container_id=one):
+                self.boxes[one].phase = RUNNING
+            case Pause():
+                raise AssertionError(action)
             case Launch(container_id=one):
                 box = self.boxes[one]
                 box.phase, box.health, box.cpu = RUNNING, Health.READY, 10
@@ -180,28 +211,44 @@ class World:
             case Prepare():
                 assert not wish.built
             case Start():
-                assert name not in {other.plugin for other in self.boxes.values()}
+                beside = [other.revision for other in self.boxes.values() if other.plugin == name]
+                assert "new" not in beside
+                assert not (beside and wish.alone)
                 assert wish.built
                 assert all(self.answering(need) for need in wish.needs)
             case Launch():
                 assert box is not None
-                assert (box.revision, box.phase in {CREATED, EXITED}) == ("new", True)
-                assert all(self.answering(need) for need in wish.needs)
+                assert box.revision == "new" or wish.known
+                assert box.phase in {CREATED, EXITED}
+                assert all(self.serving(need) for need in wish.needs)
             case _:
                 assert box is not None
-                assert (box.revision, box.phase) == ("new", RUNNING)
+                assert box.revision == "new" or not isinstance(action, SetCpu)
+                assert (box.phase is RUNNING) != isinstance(action, Resume)
                 needed = {
+                    Resume: box.phase is ContainerPhase.PAUSED,
                     Adopt: box.health is Health.UNKNOWN,
                     Kill: box.health is Health.STUCK,
                     SetCpu: box.health is Health.READY and box.cpu != 10,
                 }
                 assert needed[type(action)]
 
+    def check_replacement(self, name: str, wish: Wish, box: Box) -> None:
+        """Of a plugin that is wanted: another revision, and not while calls need it."""
+        if box.phase is ContainerPhase.GONE:
+            return
+        assert box.revision != "new"
+        others = [it for it in self.boxes.values() if it.plugin == name and it is not box]
+        answered = (box.phase, box.health) == (RUNNING, Health.READY)
+        if answered and not wish.alone:
+            assert any((it.phase, it.health) == (RUNNING, Health.READY) for it in others)
+        if wish.alone and not wish.built and answered:
+            raise AssertionError("it was stopped before what replaces it is there")
+
     def check_removal(self, name: str, box: Box) -> None:
         wish = self.wishes.get(name)
         if wish is not None and wish.runs:
-            useless = box.phase in {ContainerPhase.PAUSED, ContainerPhase.GONE}
-            assert useless or (box.revision != "new" and wish.built)
+            self.check_replacement(name, wish, box)
             return
         leaving = [
             other
@@ -238,7 +285,8 @@ def worlds(draw: st.DrawFn) -> dict[str, Any]:
         runs = draw(st.sampled_from([True, True, False]))
         before = [other for other, wish in wishes.items() if wish.runs or not runs]
         needs = draw(st.lists(st.sampled_from(before), unique=True)) if before else []
-        wishes[name] = Wish(tuple(needs), runs, draw(st.booleans()))
+        built, alone, known = (draw(st.booleans()) for _ in range(3))
+        wishes[name] = Wish(tuple(needs), runs, built, alone, known)
     found = [box for name in NAMES for box in draw(boxes(name))]
     failures = draw(
         st.dictionaries(st.sampled_from(NAMES), st.lists(st.floats(9_990, 10_000), max_size=3))
@@ -327,7 +375,10 @@ def test_no_container_and_no_wanted_plugin_gets_two_steps_at_once(
     wanted = [a.plugin_id for a in actions if getattr(a, "why", "") != "not wanted"]
     touched = [a.container_id for a in actions if not isinstance(a, Prepare | Start)]
 
-    assert wanted == sorted(set(wanted))
+    kinds = [(a.plugin_id, type(a)) for a in actions if isinstance(a, Start | Prepare)]
+
+    assert len(kinds) == len(set(kinds))
+    assert [name for name, _ in groupby(wanted)] == sorted(set(wanted))
     assert len(touched) == len(set(touched))
 
 
@@ -346,4 +397,5 @@ def test_who_gets_no_step_is_all_right_or_told_why_it_waits(
         idle = not wish.runs or world.answering(name) or starting
 
         assert stepped or idle or result.waiting[name]
-        assert not (stepped and name in result.waiting)
+        beside = {box.revision for box in world.boxes.values() if box.plugin == name} - {"new"}
+        assert not (stepped and name in result.waiting) or beside

@@ -48,6 +48,15 @@ class Scene:
             self.fleet.sandboxes[self.deployment.compiled.sandbox_id] = sandbox
         return self
 
+    def begin(self, words: str) -> None:
+        self.fleet.busy.begin("notes", "a step", words)
+
+    def says(self, report: Report) -> None:
+        self.fleet.reports[self.deployment.compiled.sandbox_id] = report
+
+    def failed(self) -> None:
+        self.fleet.histories[self.deployment.compiled.sandbox_id] = FAILED
+
     @property
     def row(self) -> tuple[PluginState, str]:
         [found] = statuses(self.fleet)
@@ -76,7 +85,7 @@ def test_a_ready_plugin_is_active_and_says_where_it_runs(scene: Scene) -> None:
 
 
 def test_a_ready_plugin_with_a_step_under_way_tells_the_step(scene: Scene) -> None:
-    scene.wanted().there(SandboxState.READY).fleet.busy["notes"] = "repairing its CPU limit"
+    scene.wanted().there(SandboxState.READY).begin("repairing its CPU limit")
 
     assert scene.row == (ACTIVE, "repairing its CPU limit")
 
@@ -93,13 +102,13 @@ def test_a_ready_plugin_with_a_step_under_way_tells_the_step(scene: Scene) -> No
 def test_what_a_ready_plugin_says_of_itself_counts(
     scene: Scene, report: Report, row: tuple[PluginState, str]
 ) -> None:
-    scene.wanted().there(SandboxState.READY).fleet.reports["notes"] = report
+    scene.wanted().there(SandboxState.READY).says(report)
 
     assert scene.row == row
 
 
 def test_a_plugin_that_failed_once_and_runs_again_is_active_with_its_reason(scene: Scene) -> None:
-    scene.wanted().there(SandboxState.READY).fleet.histories["notes"] = FAILED
+    scene.wanted().there(SandboxState.READY).failed()
     [found] = statuses(scene.fleet)
 
     assert (found.status, found.detail) == (ACTIVE, "running")
@@ -111,7 +120,7 @@ def test_a_plugin_that_nothing_is_known_of_yet_is_pending(scene: Scene) -> None:
 
 
 def test_a_plugin_that_starts_tells_its_step(scene: Scene) -> None:
-    scene.wanted().there(SandboxState.STARTING).fleet.busy["notes"] = "starting"
+    scene.wanted().there(SandboxState.STARTING).begin("starting")
 
     assert scene.row == (INACTIVE, "starting")
 
@@ -123,9 +132,8 @@ def test_a_plugin_that_waits_tells_what_for(scene: Scene) -> None:
 
 
 def test_a_plugin_that_failed_tells_what_comes_next_and_why(scene: Scene) -> None:
-    fleet = scene.wanted().there(phase=ContainerPhase.EXITED).fleet
-    fleet.waiting["notes"] = "restarting in 3.0 s"
-    fleet.histories["notes"] = FAILED
+    scene.wanted().there(phase=ContainerPhase.EXITED).failed()
+    scene.fleet.waiting["notes"] = "restarting in 3.0 s"
 
     assert scene.row == (ERROR, "restarting in 3.0 s; exit_code_1: it ended")
 
@@ -140,10 +148,14 @@ def test_a_running_container_that_is_not_adopted_yet_is_not_active(scene: Scene)
     assert scene.wanted().there().row == (INACTIVE, "pending")
 
 
-def test_another_revision_that_runs_is_not_the_wanted_plugin(scene: Scene) -> None:
+def test_another_revision_that_takes_the_calls_is_told_and_is_not_what_is_wanted(
+    scene: Scene,
+) -> None:
     scene.wanted().there(SandboxState.READY, labels={LABEL_DIGEST: "another"})
+    [found] = statuses(scene.fleet)
 
-    assert scene.row == (INACTIVE, "pending")
+    assert scene.row == (ACTIVE, "updating: 0 of 1 in the wanted revision")
+    assert not found.settled
 
 
 def test_a_plugin_wanted_stopped_is_inactive(scene: Scene) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.engine.base import LABEL_PLUGIN, EngineFailure
-from orchestrator.manager.plan import Action, Adopt, Launch, Prepare, Start
+from orchestrator.manager.actions import Action, Adopt, Launch, Prepare, Start
 from tests.unit.manager.permission_house import PermissionHouse
 
 
@@ -13,7 +13,7 @@ from tests.unit.manager.permission_house import PermissionHouse
     "action",
     [
         Prepare(plugin_id="gone"),
-        Start(plugin_id="gone"),
+        Start(plugin_id="gone", sandbox_id="gone-1"),
         Launch(plugin_id="gone", container_id="c1"),
         Adopt(plugin_id="gone", container_id="c1"),
     ],
@@ -26,7 +26,7 @@ async def test_what_was_planned_for_a_plugin_that_is_wanted_no_more_is_not_done(
     house = PermissionHouse(tmp_path)
     async with house.open():
         loop = house.daemon.manager.loop
-        await loop._steps.perform(action, loop.policy)
+        await loop._steps.perform(action, loop._fleet.policy)
 
     assert await house.engine.list({LABEL_PLUGIN: "gone"}) == []
 
@@ -50,6 +50,7 @@ async def test_a_step_that_fails_for_an_earlier_revision_is_no_failure_of_the_pr
             raise EngineFailure("too small")
 
         monkeypatch.setattr(loop._steps, "perform", fail)
-        await loop._perform(Start(plugin_id="notes"))
+        sandbox_id = house.deployment.compiled.sandbox_id
+        await loop._perform(Start(plugin_id="notes", sandbox_id=sandbox_id))
 
-        assert len(fleet.history("notes").failures) == (0 if changed else 1)
+        assert len(fleet.plugin_history("notes").failures) == (0 if changed else 1)
