@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pydantic import JsonValue, TypeAdapter
 
 from orchestrator.engine.base import LABEL_INSTANCE, LABEL_OWNER
+from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.manager.actions import Want
 from orchestrator.model.info import PluginInfo
 from orchestrator.model.manifest import PluginManifest, WantedState
@@ -20,6 +21,12 @@ from orchestrator.policy.decide import decide
 from orchestrator.policy.grant import Grant
 from orchestrator.policy.overrides import Effective, Override, apply_overrides
 from orchestrator.store.base import Record
+
+
+class ReplicasExclusive(OrchestratorError):
+    """Several containers of a plugin that has something which only one of them can have."""
+
+    kind, code = Kind.INVALID, "replicas_exclusive"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +134,7 @@ class Place:
 def weigh(
     inputs: Inputs, policy: SecurityPolicy, place: Place, overrides: Sequence[Override] = ()
 ) -> Deployment:
-    """Decide and compile. Raises PermissionRefused, PermissionNotHeld."""
+    """Decide and compile. Raises PermissionRefused, PermissionNotHeld, ReplicasExclusive."""
     effective = apply_overrides(inputs.info, inputs.manifest, policy, overrides)
     info = _undemanding(inputs.info) if effective.unmet else inputs.info
     grant = decide(info, effective.over(inputs.manifest), policy, config=inputs.config)
@@ -139,6 +146,12 @@ def weigh(
         seccomp_profile=place.seccomp_profile,
     )
     compiled = compile_spec(grant, policy, site, image=inputs.image)
+    replicas = inputs.manifest.spec.replicas
+    if replicas > 1 and compiled.alone:
+        raise ReplicasExclusive(
+            f"{inputs.origin}: spec.replicas: found {replicas} for {inputs.info.plugin_id}, which "
+            "is granted file_system_write (one /data) or network_access (one network), expected 1"
+        )
     return Deployment(inputs=inputs, grant=grant, compiled=compiled, site=site, effective=effective)
 
 

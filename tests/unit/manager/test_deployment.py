@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from orchestrator.engine.base import LABEL_INSTANCE
 from orchestrator.manager.actions import Want
-from orchestrator.manager.deployment import from_record, to_record, weigh
+from orchestrator.manager.deployment import ReplicasExclusive, from_record, to_record, weigh
 from orchestrator.model.permissions import (
     ExternalApi,
     FileSystemRead,
@@ -136,3 +136,29 @@ def test_two_owners_of_one_instance_name_make_different_containers(make: Any) ->
     assert names[1].startswith("orchestrator-home-0002-notes-")
     assert places[0].labels[LABEL_INSTANCE] == places[1].labels[LABEL_INSTANCE] == "home"
     assert places[0].labels != places[1].labels
+
+
+@pytest.mark.parametrize("permission", [FileSystemWrite(), NetworkAccess()])
+def test_several_replicas_of_what_only_one_can_have_are_refused(make: Any, permission: Any) -> None:
+    with pytest.raises(ReplicasExclusive, match=r"spec\.replicas: found 2 for notes.*expected 1"):
+        weigh(make.inputs(permission, spec={"replicas": 2}), make.policy(), make.place())
+    weigh(make.inputs(permission), make.policy(), make.place())
+    weigh(make.inputs(spec={"replicas": 2}), make.policy(), make.place())
+
+
+def test_replicas_differ_by_nothing_but_their_name_and_their_folders(make: Any) -> None:
+    first = make.deployment(spec={"replicas": 3, "secrets": {"key": {"file": "./k"}}})
+    third = first.replica(2)
+
+    assert first.replica(0) == first
+    assert third.compiled.sandbox_id == f"{first.compiled.sandbox_id}-2"
+    assert third.compiled.container_name == f"{first.compiled.container_name}-2"
+    assert third.compiled.digest == first.compiled.digest
+    assert third.compiled.shared == first.compiled.shared
+    assert {third.compiled.sockets_folder, third.compiled.secrets_folder}.isdisjoint(
+        {first.compiled.sockets_folder, first.compiled.secrets_folder}
+    )
+    assert first.member(third.compiled.sandbox_id) == third
+    assert first.member(first.compiled.sandbox_id) == first
+    for other in ("notes", f"{first.compiled.sandbox_id}-x", f"{first.compiled.sandbox_id}2"):
+        assert first.member(other) is None
