@@ -96,6 +96,8 @@ class Turn:
         rest = [s for s in self.sightings if s not in gone]
         mine = {s.sandbox_id: s for s in rest if s.digest == self.want.digest}
         names_taken = {s.sandbox_id for s in gone}
+        if gone and self.want.alone:
+            names_taken.update(self.want.sandbox_ids)  # its volume may not be free yet
         others = [s for s in rest if s.digest != self.want.digest]
         if self.want.sleep is not Sleep.AWAKE and not others:
             for sighting in mine.values():

@@ -147,7 +147,7 @@ def test_several_replicas_of_what_only_one_can_have_are_refused(make: Any, permi
 
 
 def test_replicas_differ_by_nothing_but_their_name_and_their_folders(make: Any) -> None:
-    first = make.deployment(spec={"replicas": 3, "secrets": {"key": {"file": "./k"}}})
+    first = make.deployment(spec={"replicas": 3})
     third = first.replica(2)
 
     assert first.replica(0) == first
