@@ -33,6 +33,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "List, check, grant and revoke permissions.",
         ),
         "audit": ("orchestrator.cli.audit", "Show, verify or export the audit log."),
+        "events": ("orchestrator.cli.events", "Publish, follow and replay events."),
         "ui": ("orchestrator.cli.ui", "Print the address of a plugin's pages."),
         "validate": ("orchestrator.cli.validate", "Check manifests and plugin folders."),
         "schema": ("orchestrator.cli.schema", "Print the JSON Schemas of the files, for editors."),

@@ -1,15 +1,13 @@
 """`orchestrator permissions`."""
 
 import json
-import os
-import pwd
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
 
-from orchestrator.cli.context import client_of, instance_option, json_option
+from orchestrator.cli.context import client_of, instance_option, json_option, user_name
 from orchestrator.cli.exits import BY_KIND, OK
 from orchestrator.cli.render import one_line, printable, table
 from orchestrator.errors import Kind
@@ -86,11 +84,11 @@ def grant(
         raise click.UsageError("expected exactly one of PERMISSION and --update ID")
     client = client_of(context.obj)
     if permission is not None:
-        changed = client.grant_permission(plugin, permission, who=_user(), why=reason)
+        changed = client.grant_permission(plugin, permission, who=user_name(), why=reason)
         words = "granted" if changed else "had already what it asks for of"
         click.echo(f"{plugin}: {words} {permission}")
         return
-    differences = client.grant_update(plugin, str(update), who=_user(), why=reason)
+    differences = client.grant_update(plugin, str(update), who=user_name(), why=reason)
     click.echo(f"{plugin}: the update {update} goes through; it")
     for line in differences:
         click.echo(f"    {printable(one_line(line, WIDTH))}")
@@ -107,7 +105,7 @@ def revoke(context: click.Context, *, plugin: str, permission: str, reason: str)
     It wins over the manifest. When the command returns the plugin has lost it: sockets are closed,
     the network is gone, and a container that holds it is ended and made anew without.
     """
-    client_of(context.obj).revoke_permission(plugin, permission, who=_user(), why=reason)
+    client_of(context.obj).revoke_permission(plugin, permission, who=user_name(), why=reason)
     click.echo(f"{plugin}: {permission} is revoked; `permissions grant` lifts that")
 
 
@@ -141,11 +139,3 @@ def _row(plugin_id: str, right: Mapping[str, Any]) -> list[str]:
     when = _when(change) if change else "-"
     name = str(right["permission"]) + (" (required)" if right["required"] else "")
     return [plugin_id, name, click.style(state, fg=colour), when, one_line(right["why"], WIDTH)]
-
-
-def _user() -> str:
-    """Who types: whoever may open the daemon's socket is believed."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"

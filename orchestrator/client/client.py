@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from orchestrator.client.problem import DaemonProblem
+from orchestrator.client.problem import problem_of
 from orchestrator.errors import Kind, OrchestratorError
 
 DEFAULT_SECONDS: Final = 30.0
@@ -115,7 +115,7 @@ class DaemonClient:
         try:
             response = self._send(connection, "GET", path, None, {})
             if response.status >= http.client.BAD_REQUEST:
-                raise _problem(response.status, response.read())
+                raise problem_of(response.status, response.read())
             for line in response:
                 yield json.loads(line)
         finally:
@@ -216,7 +216,7 @@ class DaemonClient:
         finally:
             connection.close()
         if response.status >= http.client.BAD_REQUEST:
-            raise _problem(response.status, content)
+            raise problem_of(response.status, content)
         return json.loads(content)
 
     def _open(self, seconds: float | None) -> http.client.HTTPConnection:
@@ -261,11 +261,3 @@ def _connect(path: Path, seconds: float | None) -> socket.socket:
     finally:
         os.close(folder)
     return sock
-
-
-def _problem(status: int, content: bytes) -> DaemonProblem:
-    try:
-        problem = json.loads(content)
-    except ValueError:
-        problem = {"detail": content.decode("utf-8", "replace")[:500]}
-    return DaemonProblem(problem if isinstance(problem, dict) else {}, status)

@@ -1,5 +1,6 @@
 """DaemonProblem: the daemon's own refusal, as it was sent."""
 
+import json
 from typing import Any
 
 from orchestrator.errors import Kind, OrchestratorError
@@ -16,3 +17,12 @@ class DaemonProblem(OrchestratorError):
         kind = problem.get("kind")
         self.remote_kind = Kind(kind) if kind in set(Kind) else Kind.INTERNAL
         self.remote_code = str(problem.get("code") or self.code)
+
+
+def problem_of(status: int, content: bytes) -> DaemonProblem:
+    """Read from an answer, whatever it holds."""
+    try:
+        problem = json.loads(content)
+    except ValueError:
+        problem = {"detail": content.decode("utf-8", "replace")[:500]}
+    return DaemonProblem(problem if isinstance(problem, dict) else {}, status)

@@ -11,20 +11,22 @@ from orchestrator.clock import Clock
 from orchestrator.daemon.backends import Backends, place_of
 from orchestrator.daemon.code import CodeParts, code_sandbox
 from orchestrator.daemon.control import control_plane
+from orchestrator.daemon.events import open_events
 from orchestrator.daemon.network_access import plugin_networks
 from orchestrator.daemon.router import ManagerRouter
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.daemon.state import open_state
 from orchestrator.events.bus import PluginEventBus
+from orchestrator.events.desk import EventDesk
 from orchestrator.manager.access import Access
 from orchestrator.manager.auditing import Clerk
-from orchestrator.manager.delivery import Delivery
 from orchestrator.manager.doors import Doors
 from orchestrator.manager.fleet import Fleet
 from orchestrator.manager.manager import PluginManager
 from orchestrator.manager.meters import Meters
 from orchestrator.manager.neighbours import FleetNeighbours
 from orchestrator.manager.networks import PluginNetworks
+from orchestrator.manager.operator_events import OperatorEvents
 from orchestrator.manager.permissions import PermissionSystem
 from orchestrator.manager.probe import Prober
 from orchestrator.manager.rebuilding import take_up
@@ -33,6 +35,7 @@ from orchestrator.sandbox.code import CodeSandbox
 from orchestrator.sandbox.deadlines import DeadlineWheel
 from orchestrator.sandbox.egress_uplink import HostUplink
 from orchestrator.server.app import Api, Facts
+from orchestrator.server.event_routes import EventApi
 from orchestrator.server.permission_routes import PermissionApi
 from orchestrator.server.problems import failure_problem
 from orchestrator.server.ui import GrantedPages, UiKeys, has_pages
@@ -51,6 +54,7 @@ class Daemon:
     networks: PluginNetworks
     api: Api
     bus: PluginEventBus
+    events: EventDesk
     audit: AuditLog
     ui: UiListener
     code: CodeSandbox
@@ -74,8 +78,6 @@ async def build(
         fleet = Fleet(store=store, clock=clock, can_pause=backends.pausing is not None)
         take_up(fleet, audit=audit, bus=bus)
         stack.callback(_close_sandboxes, fleet)
-        bus.listen(Delivery(fleet).hear)
-
         doors = Doors(fleet=fleet, wheel=wheel, clock=clock)
         stack.callback(doors.close)
         ledger = CallLedger(clock.monotonic)
@@ -114,6 +116,7 @@ async def build(
             base_lock=base_lock,
         )
         manager.restore()
+        desk = open_events(settings, stack, bus=bus, manager=manager, clock=clock, wheel=wheel)
         code = code_sandbox(
             settings,
             manager,
@@ -149,6 +152,7 @@ async def build(
             code=code,
             ui=ui,
             permissions=PermissionApi(manager=manager, permissions=permissions),
+            events=EventApi(OperatorEvents(manager=manager, desk=desk, clerk=clerk)),
             now=clock.now,
             shut_down=shut_down,
         )
@@ -159,6 +163,7 @@ async def build(
             networks=networks,
             api=api,
             bus=bus,
+            events=desk,
             audit=audit,
             ui=ui,
             code=code,

@@ -101,6 +101,7 @@ def _tasks(daemon: Daemon) -> dict[str, Callable[[], Awaitable[None]]]:
         "networks": lambda: daemon.networks.run(lambda: manager.policy),
         "pages": daemon.ui.run,
         "code": daemon.code.run,
+        "events": daemon.events.run,
     }
 
 

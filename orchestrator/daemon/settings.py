@@ -62,6 +62,11 @@ class DaemonSettings:
         return self.folder / "state.db"
 
     @property
+    def event_log(self) -> Path:
+        """Events that were accepted, and who is still to get them."""
+        return self.folder / "events.db"
+
+    @property
     def audit_folder(self) -> Path:
         """The audit log's segments; kept by `down`."""
         return self.folder / "audit"

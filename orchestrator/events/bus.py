@@ -1,19 +1,25 @@
-"""PluginEventBus: events to listeners inside the daemon, and the latest of them to look back on.
+"""PluginEventBus: what happens, told at once to listeners in the daemon and kept for subscribers.
 
-In memory: what must outlive the daemon lives in the engine's labels and in the store.
+Listeners and the latest of each source are in memory. What plugins and operators publish, and what
+plugins subscribed to, is durable (queues.py): accepted means on disk.
 """
 
+import asyncio
 import itertools
+import json
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from pydantic import JsonValue
 
 from orchestrator.clock import Clock
+from orchestrator.errors import OrchestratorError
 from orchestrator.events.kept import PluginsEvents
-from orchestrator.model.events import EventName, PluginEvent
+from orchestrator.events.queues import EventQueues, entry_of
+from orchestrator.model.events import EventName, PluginEvent, as_cloud_event
 
 KEPT_EVENTS: Final = 10_000
 """Of the orchestrator's own; `kept` says how many of plugins."""
@@ -25,6 +31,8 @@ class PluginEventBus:
     """Listeners are called at once and in order; they must be quick and must not raise."""
 
     def __init__(self, *, clock: Clock, instance: str) -> None:
+        self.queues: EventQueues | None = None
+        """None where nothing need be durable: in tests of what only tells."""
         self._clock = clock
         self._source = f"orchestrator/{instance}"
         self._kept: deque[tuple[int, PluginEvent]] = deque(maxlen=KEPT_EVENTS)
@@ -40,19 +48,24 @@ class PluginEventBus:
     def publish(
         self, name: EventName, subject: str = "", data: Mapping[str, JsonValue] | None = None
     ) -> PluginEvent:
-        """Tell what happened."""
-        return self._tell(name, self._source, subject, data or {})
+        """Tell what happened; it is on its way to the disk when this returns."""
+        event = self.event(name, source=self._source, subject=subject, data=data or {})
+        if self.queues is not None:
+            self.queues.journal(entry_of(event, _encoded(event)))
+        self.tell(event)
+        return event
 
-    def publish_for_plugin(
-        self, *, source: str, name: str, subject: str, data: Mapping[str, JsonValue]
-    ) -> PluginEvent:
-        """Tell what a plugin says happened; its host.sock checked that it may."""
-        return self._tell(name, source, subject, data)
+    def attach(self, queues: EventQueues) -> None:
+        """Be durable from now on; what was told until now is written down too."""
+        self.queues = queues
+        for _, event in self._kept:
+            queues.journal(entry_of(event, _encoded(event)))
 
-    def _tell(
-        self, name: str, source: str, subject: str, data: Mapping[str, JsonValue]
+    def event(
+        self, name: str, *, source: str, subject: str, data: Mapping[str, JsonValue]
     ) -> PluginEvent:
-        event = PluginEvent(
+        """An event of now, with an id of its own; nobody is told yet."""
+        return PluginEvent(
             event_id=str(uuid.uuid4()),
             type=name,
             source=source,
@@ -60,14 +73,40 @@ class PluginEventBus:
             subject=subject,
             data=dict(data),
         )
+
+    async def accept(self, event: PluginEvent, *, own_id: str = "") -> PluginEvent:
+        """Take a publisher's event: it is on disk when this returns, and reaches who subscribed.
+
+        One that was taken before, by its id or by its publisher's `own_id`, is not taken again: the
+        first one's id comes back. Raises EventsFull, StoreUnavailable: then nothing was taken.
+        """
+        if self.queues is None:
+            self.tell(event)
+            return event
+        taken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        def done(event_id: str, repeats: bool) -> None:  # noqa: FBT001 - called by position
+            if not repeats:
+                self.tell(event)
+            if not taken.done():
+                taken.set_result(event_id)
+
+        def failed(error: OrchestratorError) -> None:
+            if not taken.done():
+                taken.set_exception(error)
+
+        self.queues.offer(entry_of(event, _encoded(event), own_id=own_id), done=done, failed=failed)
+        return replace(event, event_id=await taken)
+
+    def tell(self, event: PluginEvent) -> None:
+        """Keep it among the latest, and tell the listeners."""
         number = next(self._numbers)
-        if source == self._source:
+        if event.source == self._source:
             self._kept.append((number, event))
         else:
             self._of_plugins.add(number, event)
         for listener in list(self._listeners):
             listener(event)
-        return event
 
     def latest(self, *, subject: str | None = None, count: int = 100) -> list[PluginEvent]:
         """The latest events, oldest first, of all or of one plugin.
@@ -80,3 +119,7 @@ class PluginEventBus:
         fitting += self._of_plugins.latest(source, count)
         fitting.sort(key=lambda row: row[0])
         return [event for _, event in fitting[max(0, len(fitting) - count) :]]
+
+
+def _encoded(event: PluginEvent) -> bytes:
+    return json.dumps(as_cloud_event(event)).encode()

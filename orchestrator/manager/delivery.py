@@ -1,58 +1,90 @@
-"""Delivery: events from the bus to the plugins that subscribed, in memory and in order.
+"""Delivery: from the durable queues to the plugins, over their events lanes.
 
-An event goes to a plugin's events lane, one at a time; an answer other than 2xx is tried again a
-few times and then given up. What must survive the daemon is not this module's promise.
+A subscriber is a plugin by its id: what waits for it outlives its container, its revision and the
+daemon.
 """
 
-import json
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 
-from pydantic import JsonValue
-
+from orchestrator.events.queue import Answer
+from orchestrator.events.queues import EventQueues
+from orchestrator.manager.actions import Sleep
 from orchestrator.manager.fleet import Fleet
-from orchestrator.model.events import PluginEvent
+from orchestrator.model.events import EventName, PluginEvent, matches
+from orchestrator.sandbox.call import CallFailure, FailureCode
 from orchestrator.sandbox.sandbox import PluginSandbox, SandboxState
+from orchestrator.store.event_values import Due
+
+_AWAY = frozenset({FailureCode.PLUGIN_RESTARTED, FailureCode.PLUGIN_NOT_RUNNING})
+"""It was stopped or replaced meanwhile: no fault of the event, nor of the plugin."""
+_ARRIVALS = frozenset({EventName.PLUGIN_STARTED, EventName.PLUGIN_ADOPTED})
 
 
-def matches(subscription: str, event_type: str) -> bool:
-    """`a.b.*` fits everything below `a.b`; anything else fits itself."""
-    if subscription.endswith(".*"):
-        return event_type.startswith(subscription[:-1])
-    return subscription == event_type
+class FleetSubscribers:
+    """Implements Subscribers over the fleet."""
 
-
-def as_cloud_event(event: PluginEvent) -> dict[str, JsonValue]:
-    """In the CloudEvents JSON format's words."""
-    return {
-        "specversion": "1.0",
-        "id": event.event_id,
-        "type": event.type,
-        "source": event.source,
-        "subject": event.subject,
-        "time": datetime.fromtimestamp(event.at, tz=UTC).isoformat(),
-        "datacontenttype": "application/json",
-        "data": dict(event.data),
-    }
-
-
-class Delivery:
-    """A listener on the bus."""
-
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, wake_loop: Callable[[], None]) -> None:
         self._fleet = fleet
+        self._wake_loop = wake_loop
 
-    def hear(self, event: PluginEvent) -> None:
-        """Send it to every running plugin that subscribed; not back to the one that published."""
-        body: bytes | None = None
-        for sandbox in self._fleet.sandboxes.values():
-            if self._wants(sandbox, event):
-                body = body or json.dumps(as_cloud_event(event)).encode()
-                sandbox.deliver(event.event_id, body)
+    def of(self, event_type: str, source: str) -> Sequence[str]:
+        """Whoever subscribed, running or not; not the one that published."""
+        return [
+            plugin_id
+            for plugin_id, deployment in self._fleet.deployments.items()
+            if source != f"plugin/{plugin_id}"
+            and _wants(deployment.inputs.info.subscribes, event_type)
+        ]
 
-    def _wants(self, sandbox: PluginSandbox, event: PluginEvent) -> bool:
-        info = sandbox.info
-        return (
-            sandbox.state is SandboxState.READY
-            and event.source != f"plugin/{info.plugin_id}"
-            and any(matches(subscription, event.type) for subscription in info.subscribes)
-        )
+    def is_known(self, subscriber: str) -> bool:
+        # Where nobody said what is wanted, or what was said is lost, this may be.
+        fleet = self._fleet
+        unsure = not fleet.told or fleet.rebuilt is not None
+        return unsure or subscriber in fleet.deployments or subscriber in fleet.unread
+
+    def carry(self, subscriber: str, due: Due, done: Callable[[Answer], None]) -> bool:
+        sandbox = self._fleet.sandbox(subscriber)
+        if sandbox is None:
+            self._rouse(subscriber)
+            return False
+        if not _takes(sandbox, due.type):
+            return False
+        sandbox.deliver(due.event_id, due.body, lambda end: done(_answer(end, sandbox)))
+        return True
+
+    def _rouse(self, subscriber: str) -> None:
+        """An event wakes a plugin that sleeps, as a call does."""
+        known = subscriber in self._fleet.deployments
+        if known and self._fleet.sleep(subscriber)[0] is not Sleep.AWAKE:
+            self._fleet.touch(subscriber)
+            self._wake_loop()
+
+
+def wake_on_arrival(queues: EventQueues) -> Callable[[PluginEvent], None]:
+    """A listener on the bus: a plugin that has come up gets what waited for it."""
+
+    def hear(event: PluginEvent) -> None:
+        if event.type in _ARRIVALS:
+            queues.wake(event.subject)
+
+    return hear
+
+
+def _takes(sandbox: PluginSandbox, event_type: str) -> bool:
+    """A revision that did not subscribe yet gets none; the next one may."""
+    ready = sandbox.state is SandboxState.READY
+    return ready and _wants(sandbox.info.subscribes, event_type)
+
+
+def _wants(subscribes: Sequence[str], event_type: str) -> bool:
+    return any(matches(subscription, event_type) for subscription in subscribes)
+
+
+def _answer(end: int | CallFailure, sandbox: PluginSandbox) -> Answer:
+    if isinstance(end, CallFailure):
+        # One that crashed over it was ready until then.
+        stopped = end.code in _AWAY or sandbox.state is not SandboxState.READY
+        return Answer(taken=False, reason=f"{end.code}: {end.detail}", is_try=not stopped)
+    if 200 <= end < 300:  # noqa: PLR2004 - success
+        return Answer(taken=True)
+    return Answer(taken=False, reason=f"it answered with status {end}")

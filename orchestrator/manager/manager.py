@@ -23,7 +23,7 @@ from orchestrator.manager.overridden import Overrides, stored_overrides
 from orchestrator.manager.rebuilding import settle
 from orchestrator.manager.resolve import Resolver, check_dependencies, raise_all
 from orchestrator.manager.sweep import sweep
-from orchestrator.model.events import EventName
+from orchestrator.model.events import EventName, PluginEvent
 from orchestrator.model.load import load_instance_config, load_manifests
 from orchestrator.model.policy import SecurityPolicy
 from orchestrator.policy.overrides import Override
@@ -77,6 +77,17 @@ class PluginManager:
     @property
     def policy(self) -> SecurityPolicy:
         return self.fleet.policy
+
+    @property
+    def bus(self) -> PluginEventBus:
+        return self._bus
+
+    async def route_event(self, event: PluginEvent) -> PluginEvent:
+        """Take an event: it is on disk when this returns, and reaches every plugin that subscribed.
+
+        One that was taken before is not taken again. Raises EventsFull, StoreUnavailable.
+        """
+        return await self._bus.accept(event)
 
     def restore(self) -> None:
         """Take up what an earlier daemon was told."""

@@ -3,14 +3,17 @@
 import uuid
 from collections.abc import Callable
 
+from orchestrator.events.bounds import EventsFull
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.manager.doors import Doors
 from orchestrator.manager.fleet import Fleet
+from orchestrator.sandbox.broker import RefusalCode, Refused
 from orchestrator.sandbox.call import Call, CallFailure, FailureCode, Reply
 from orchestrator.sandbox.callers import CallLedger, RunningCall
 from orchestrator.sandbox.desk import invoke
 from orchestrator.sandbox.host_api import Callee
 from orchestrator.sandbox.host_events import Publication
+from orchestrator.store.base import StoreUnavailable
 
 Problem = Callable[[CallFailure], tuple[int, bytes]]
 
@@ -56,13 +59,19 @@ class FleetNeighbours:
             return await invoke(door, call, body)
 
     async def publish(self, publication: Publication) -> str:
-        event = self._bus.publish_for_plugin(
+        event = self._bus.event(
+            publication.type,
             source=publication.source,
-            name=publication.type,
             subject=publication.subject,
             data=publication.data,
         )
-        return event.event_id
+        try:
+            accepted = await self._bus.accept(event, own_id=publication.event_id)
+        except EventsFull as error:
+            raise Refused(RefusalCode.EVENTS_FULL, str(error)) from error
+        except StoreUnavailable as error:
+            raise Refused(RefusalCode.STORE_UNAVAILABLE, str(error)) from error
+        return accepted.event_id
 
     def find(self, plugin_id: str) -> Callee | None:
         deployment = self._fleet.deployments.get(plugin_id)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -23,6 +24,8 @@ class EventName(StrEnum):
     PLUGIN_QUOTA_EXCEEDED = "orchestrator.plugin.quota_exceeded"
     DESIRED_CHANGED = "orchestrator.desired.changed"
     STATE_REBUILT = "orchestrator.state.rebuilt"
+    EVENT_DEAD = "orchestrator.event.dead"
+    EVENT_DROPPED = "orchestrator.event.dropped"
     ENGINE_LOST = "orchestrator.engine.lost"
     ENGINE_FOUND = "orchestrator.engine.found"
     DAEMON_TASK_FAILED = "orchestrator.daemon.task_failed"
@@ -40,3 +43,24 @@ class PluginEvent:
     subject: str = ""
     """The plugin it is about."""
     data: Mapping[str, JsonValue] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def matches(subscription: str, event_type: str) -> bool:
+    """`a.b.*` fits everything below `a.b`; anything else fits itself."""
+    if subscription.endswith(".*"):
+        return event_type.startswith(subscription[:-1])
+    return subscription == event_type
+
+
+def as_cloud_event(event: PluginEvent) -> dict[str, JsonValue]:
+    """In the CloudEvents JSON format's words."""
+    return {
+        "specversion": "1.0",
+        "id": event.event_id,
+        "type": event.type,
+        "source": event.source,
+        "subject": event.subject,
+        "time": datetime.fromtimestamp(event.at, tz=UTC).isoformat(),
+        "datacontenttype": "application/json",
+        "data": dict(event.data),
+    }

@@ -103,6 +103,25 @@ class EgressPolicy(Model):
     """The rolling window in which `max_network_mb` may pass."""
 
 
+class EventPolicy(Model):
+    """Bounds of the event bus, so that neither a flood nor a plugin that is away fills the disk."""
+
+    max_pending: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """Events that may wait for one subscriber; who publishes more gets 429."""
+    max_pending_mb: Annotated[int, Field(ge=1, le=65_536)] = 32
+    max_published: Annotated[int, Field(ge=1, le=1_000_000)] = 5_000
+    """Deliveries of one publisher's events that may wait, for all subscribers together."""
+    max_published_mb: Annotated[int, Field(ge=1, le=65_536)] = 16
+    max_tries: Annotated[int, Field(ge=1, le=100)] = 8
+    """Then a delivery is a dead letter."""
+    max_dead: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
+    """Dead letters that are kept of one subscriber; the oldest go."""
+    retention_hours: Annotated[float, Field(gt=0, le=100_000)] = 24.0
+    """How long a delivered event is kept, and an undelivered one tried."""
+    max_mb: Annotated[int, Field(ge=1, le=1_048_576)] = 256
+    """Of the whole log; delivered events go first, and then nothing more is taken."""
+
+
 class BuildPolicy(Model):
     """How plugin images are built: a stranger's Dockerfile runs its own commands."""
 
@@ -168,6 +187,7 @@ class SecurityPolicy(Model):
     ui: UiPolicy = UiPolicy()
     host: HostPolicy = HostPolicy()
     egress: EgressPolicy = EgressPolicy()
+    events: EventPolicy = EventPolicy()
     code: CodePolicy = CodePolicy()
 
 

@@ -44,6 +44,8 @@ class RefusalCode(StrEnum):
 
     EVENT_INVALID = "event_invalid"
     EVENT_NOT_DECLARED = "event_not_declared"
+    EVENTS_FULL = "events_full"
+    STORE_UNAVAILABLE = "store_unavailable"
     CALL_NOT_ALLOWED = "call_not_allowed"
     CALL_CYCLE = "call_cycle"
     CALL_TOO_DEEP = "call_too_deep"
@@ -70,6 +72,8 @@ _STATUS: Final[Mapping[RefusalCode, tuple[int, Kind]]] = MappingProxyType(
         RefusalCode.TOO_MANY_CONNECTIONS: (503, Kind.OVERLOADED),
         RefusalCode.UNKNOWN_ENDPOINT: (404, Kind.NOT_FOUND),
         RefusalCode.EVENT_INVALID: (422, Kind.INVALID),
+        RefusalCode.EVENTS_FULL: (429, Kind.OVERLOADED),
+        RefusalCode.STORE_UNAVAILABLE: (507, Kind.EXHAUSTED),
         RefusalCode.DEADLINE_EXCEEDED: (504, Kind.TIMEOUT),
         RefusalCode.QUOTA_EXCEEDED: (429, Kind.OVERLOADED),
         RefusalCode.NAME_NOT_RESOLVED: (502, Kind.UNAVAILABLE),
@@ -78,9 +82,21 @@ _STATUS: Final[Mapping[RefusalCode, tuple[int, Kind]]] = MappingProxyType(
 )
 _DENIED: Final = (403, Kind.DENIED)
 _REPEATED: Final = frozenset(
-    {RefusalCode.RATE_LIMITED, RefusalCode.TOO_MANY_CONNECTIONS, RefusalCode.QUOTA_EXCEEDED}
+    {
+        RefusalCode.RATE_LIMITED,
+        RefusalCode.TOO_MANY_CONNECTIONS,
+        RefusalCode.QUOTA_EXCEEDED,
+        RefusalCode.EVENTS_FULL,
+        RefusalCode.STORE_UNAVAILABLE,
+    }
 )
-_FAILED: Final = frozenset({RefusalCode.NAME_NOT_RESOLVED, RefusalCode.CONNECT_FAILED})
+_FAILED: Final = frozenset(
+    {
+        RefusalCode.NAME_NOT_RESOLVED,
+        RefusalCode.CONNECT_FAILED,
+        RefusalCode.STORE_UNAVAILABLE,
+    }
+)
 
 
 class Refused(Exception):

@@ -1,4 +1,4 @@
-"""EventSink: an event on its way to one plugin: 2xx is taken, all else tried again."""
+"""EventSink: an event on its way to one plugin: 2xx is taken, all else is not."""
 
 from collections.abc import Callable
 from typing import Final
@@ -6,15 +6,15 @@ from typing import Final
 from orchestrator.sandbox.call import CallFailure
 
 EVENT_SECONDS: Final = 10.0
-RETRY_SECONDS: Final = (0.2, 1.0, 5.0)
-"""Before the second, third and fourth try; after that the event is given up."""
+EventEnd = Callable[[int | CallFailure], None]
+"""Takes the status that the plugin answered, or why it did not."""
 
 
 class EventSink:
     """The plugin's answer to an event: only its status matters."""
 
-    def __init__(self, failed: Callable[[], None]) -> None:
-        self._failed = failed
+    def __init__(self, done: EventEnd) -> None:
+        self._done = done
         self._status = 0
 
     def on_head(self, status: int, content_type: str, content_length: int | None) -> None:
@@ -23,10 +23,9 @@ class EventSink:
     def on_body(self, chunk: bytes) -> None: ...
 
     def on_end(self) -> None:
-        if not 200 <= self._status < 300:  # noqa: PLR2004 - success
-            self._failed()
+        self._done(self._status)
 
     def on_failure(self, failure: CallFailure) -> None:
-        self._failed()
+        self._done(failure)
 
     def on_request_flow(self, *, paused: bool) -> None: ...

@@ -17,7 +17,7 @@ from orchestrator.sandbox.callers import CallLedger
 from orchestrator.sandbox.collect import CollectingSink
 from orchestrator.sandbox.deadlines import Deadline, DeadlineWheel
 from orchestrator.sandbox.desk import Desk, invoke
-from orchestrator.sandbox.event_sink import EVENT_SECONDS, RETRY_SECONDS, EventSink
+from orchestrator.sandbox.event_sink import EVENT_SECONDS, EventEnd, EventSink
 from orchestrator.sandbox.exchange import Exchange
 from orchestrator.sandbox.lane import CallLane, OwnLine
 from orchestrator.sandbox.listener import SandboxListener
@@ -194,16 +194,8 @@ class PluginSandbox:
         """A call with its body at hand and its answer collected."""
         return await invoke(self, call, body)
 
-    def deliver(self, event_id: str, body: bytes, *, attempt: int = 0) -> None:
-        """Send an event down the events lane; tried again a few times, then given up."""
-
-        def failed() -> None:
-            if attempt < len(RETRY_SECONDS) and self.state is SandboxState.READY:
-                self._wheel.after(
-                    RETRY_SECONDS[attempt],
-                    lambda: self.deliver(event_id, body, attempt=attempt + 1),
-                )
-
+    def deliver(self, event_id: str, body: bytes, done: EventEnd) -> None:
+        """Send an event down the events lane; `done` is told once what became of it."""
         self.used_at = self._wheel.now()
         call = Call(
             request_id=event_id,
@@ -213,7 +205,7 @@ class PluginSandbox:
             content_length=len(body),
             caller="orchestrator",
         )
-        self._send(self._events, call, EventSink(failed), body)
+        self._send(self._events, call, EventSink(done), body)
 
     async def control(
         self, method: str, path: str, body: bytes, *, deadline_seconds: float

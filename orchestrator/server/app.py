@@ -15,17 +15,18 @@ from starlette.routing import Route
 from orchestrator.engine.base import Engine, Probe
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.events.bus import PluginEventBus
-from orchestrator.manager.delivery import as_cloud_event
 from orchestrator.manager.manager import PluginManager
 from orchestrator.manager.preview import described
 from orchestrator.manager.statuses import state_trouble, status, statuses
 from orchestrator.model.base import Model
+from orchestrator.model.events import as_cloud_event
 from orchestrator.policy.explain import explain
 from orchestrator.sandbox.code import CodeSandbox
 from orchestrator.server.audit_routes import AuditApi
 from orchestrator.server.code_route import code_route
+from orchestrator.server.event_routes import EventApi
 from orchestrator.server.permission_routes import PermissionApi
-from orchestrator.server.problems import PROBLEM_TYPE, error_problem
+from orchestrator.server.problems import PROBLEM_TYPE, RETRY_AFTER_SECONDS, error_problem
 from orchestrator.server.ui_server import UiListener, ui_route
 from orchestrator.store.audit_log import AuditLog
 
@@ -78,6 +79,7 @@ class Api:
         code: CodeSandbox,
         ui: UiListener,
         permissions: PermissionApi,
+        events: EventApi,
         now: Callable[[], float],
         shut_down: Callable[[], None],
     ) -> None:
@@ -90,6 +92,7 @@ class Api:
         self._code = code
         self._ui = ui
         self._permissions = permissions
+        self._events = events
         self._now = now
         self._shut_down = shut_down
 
@@ -101,11 +104,11 @@ class Api:
                 Route("/v1/plugins", self.plugins, methods=["GET"]),
                 Route("/v1/plugins/{plugin_id}", self.plugin, methods=["GET"]),
                 Route("/v1/plugins/{plugin_id}/logs", self.logs, methods=["GET"]),
-                Route("/v1/events", self.events, methods=["GET"]),
                 Route("/v1/shutdown", self.shutdown, methods=["POST"]),
                 *AuditApi(self._audit).routes(),
                 code_route(self._code),
                 *self._permissions.routes(),
+                *self._events.routes(),
                 ui_route(self._ui),
             ],
             exception_handlers={OrchestratorError: _problem},
@@ -124,7 +127,9 @@ class Api:
             "state_folder": self._facts.home,
             "log_file": self._facts.log_file,
             "plugins": len(self._manager.fleet.deployments),
-            "state_trouble": state_trouble(self._manager.fleet) or self._audit.trouble,
+            "state_trouble": state_trouble(self._manager.fleet)
+            or self._audit.trouble
+            or self._events.desk.trouble,
             "audit_entries_lost": self._audit.lost,
             "engine": engine,
         }
@@ -156,6 +161,7 @@ class Api:
             "may": list(explain(deployment.grant)),
             "tools": [tool.name for tool in deployment.inputs.info.tools],
             "dependencies": list(deployment.dependencies),
+            "events_waiting": self._events.desk.pending().get(plugin_id, 0),
             "calls_in_flight": fleet.in_flight(plugin_id),
             "disk_enforced_by": fleet.disks.get(plugin_id, ""),
             "network": fleet.networks.get(plugin_id),
@@ -187,13 +193,6 @@ class Api:
 
         return StreamingResponse(text(), media_type="application/x-ndjson")
 
-    async def events(self, request: Request) -> Response:
-        subject = request.query_params.get("plugin")
-        count = int(_number(request, "count")) or 100
-        return JSONResponse(
-            [as_cloud_event(e) for e in self._bus.latest(subject=subject, count=count)]
-        )
-
     async def shutdown(self, request: Request) -> Response:
         wish = await _body(request, ShutdownRequest)
         swept = (0, 0)
@@ -208,7 +207,13 @@ async def _problem(request: Request, error: Exception) -> Response:
     if not isinstance(error, OrchestratorError):
         raise error
     status_code, body = error_problem(error)
-    return Response(body, status_code=status_code, media_type=PROBLEM_TYPE)
+    later = error.kind is Kind.OVERLOADED
+    return Response(
+        body,
+        status_code=status_code,
+        media_type=PROBLEM_TYPE,
+        headers={"Retry-After": str(RETRY_AFTER_SECONDS)} if later else None,
+    )
 
 
 async def _body(request: Request, model: type[T]) -> T:

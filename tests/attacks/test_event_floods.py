@@ -16,7 +16,8 @@ PACE = 0.025
 
 
 def publish(data: str, **more: str) -> str:
-    event = {"specversion": "1.0", "id": "1", "source": "x", "type": "hostile.noise", **more}
+    """Without an id: each time it is another event."""
+    event = {"specversion": "1.0", "source": "x", "type": "hostile.noise", **more}
     body = json.dumps(event)[:-1] + f', "data": {data}}}'
     return (
         "POST /v1/events HTTP/1.1\r\nHost: h\r\nContent-Type: application/cloudevents+json\r\n"

@@ -174,6 +174,5 @@ def test_a_plugins_history_is_what_was_told_of_it_and_what_it_published(
 
 
 def tell(bus: PluginEventBus, plugin: str, number: Any, *, subject: str = "x") -> None:
-    bus.publish_for_plugin(
-        source=f"plugin/{plugin}", name="notes.written", subject=subject, data={"number": number}
-    )
+    data = {"number": number}
+    bus.tell(bus.event("notes.written", source=f"plugin/{plugin}", subject=subject, data=data))

@@ -1,0 +1,56 @@
+"""EventsClient: what the daemon's API says of events, beside the rest of it."""
+
+import http.client
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+from orchestrator.client.client import DEFAULT_SECONDS, DaemonClient
+from orchestrator.client.problem import problem_of
+
+
+class EventsClient(DaemonClient):
+    """A DaemonClient that publishes and follows events. All raise DaemonProblem."""
+
+    def publish_event(
+        self, event_type: str, *, subject: str, data: dict[str, Any], who: str
+    ) -> str:
+        """The event's id, once it is on the daemon's disk (events_full: try again later)."""
+        wish = {"type": event_type, "subject": subject, "data": data, "who": who}
+        answer: dict[str, str] = self._json("POST", "/v1/events", wish)
+        return answer["event_id"]
+
+    def tail_events(
+        self, *, event_type: str, plugin: str, count: int, follow: bool
+    ) -> Iterator[dict[str, Any]]:
+        """The latest events, oldest first; with `follow` what comes, until the daemon ends."""
+        query = urlencode({"type": event_type, "plugin": plugin, "count": count})
+        if not follow:
+            yield from self._json("GET", f"/v1/events?{query}")
+            return
+        connection = self._open(DEFAULT_SECONDS)
+        try:
+            response = self._send(connection, "GET", f"/v1/events/stream?{query}", None, {})
+            if response.status >= http.client.BAD_REQUEST:
+                raise problem_of(response.status, response.read())
+            if connection.sock is not None:
+                connection.sock.settimeout(None)  # the next event may be days away
+            for line in response:
+                yield json.loads(line)
+        finally:
+            connection.close()
+
+    def dead_events(self, *, plugin: str, count: int) -> list[dict[str, Any]]:
+        """The latest deliveries that were given up, oldest first."""
+        query = urlencode({"plugin": plugin, "count": count})
+        answer: list[dict[str, Any]] = self._json("GET", f"/v1/events/dead?{query}")
+        return answer
+
+    def replay_events(
+        self, event_ids: list[str], *, plugin: str, every: bool, who: str
+    ) -> dict[str, int]:
+        """Deliver dead letters anew; how many, by plugin (dead_letter_not_found)."""
+        wish = {"ids": event_ids, "plugin": plugin, "all": every, "who": who}
+        answer: dict[str, dict[str, int]] = self._json("POST", "/v1/events/replay", wish)
+        return answer["replayed"]

@@ -1,0 +1,64 @@
+"""OperatorEvents: what an operator does with events: publish one, replay what was given up."""
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import JsonValue
+
+from orchestrator.errors import Kind, OrchestratorError
+from orchestrator.events.desk import EventDesk
+from orchestrator.manager.auditing import Clerk
+from orchestrator.manager.manager import PluginManager
+from orchestrator.sandbox.host_events import RESERVED
+
+
+class EventTypeReserved(OrchestratorError):
+    """Whoever hears an event of the orchestrator may trust that it is one."""
+
+    kind, code = Kind.DENIED, "event_type_reserved"
+
+
+class OperatorEvents:
+    """Both are in the audit log, whatever came of them."""
+
+    def __init__(self, *, manager: PluginManager, desk: EventDesk, clerk: Clerk) -> None:
+        self.desk = desk
+        self._manager = manager
+        self._clerk = clerk
+
+    async def publish(
+        self, event_type: str, *, subject: str, data: Mapping[str, JsonValue], who: str
+    ) -> str:
+        """The event's id, once it is on disk. Raises EventTypeReserved, EventsFull."""
+        words = f"events publish {event_type}"
+        try:
+            if event_type.startswith(RESERVED):
+                raise EventTypeReserved(
+                    f"TYPE: found {event_type}, expected one that does not begin with {RESERVED}"
+                )
+            event = await self._manager.route_event(
+                self._manager.bus.event(
+                    event_type,
+                    source=f"operator/{who.replace(' ', '-')}",
+                    subject=subject,
+                    data=data,
+                )
+            )
+        except OrchestratorError as error:
+            self._clerk.refusal(words, error)
+            raise
+        self._clerk.command(words, {"event_id": event.event_id, "subject": subject, "who": who})
+        return event.event_id
+
+    async def replay(self, event_ids: Sequence[str], plugin_id: str, *, who: str) -> dict[str, int]:
+        """Deliver dead letters anew: of these events, of one plugin or (both empty) of all.
+
+        Raises PluginNotFound, DeadLetterNotFound.
+        """
+        if plugin_id:
+            self._manager.deployment(plugin_id)
+        names = [plugin_id] if plugin_id else list(self._manager.fleet.deployments)
+        replayed = await self.desk.replay(names, event_ids)
+        chosen = " ".join(event_ids) or (f"--plugin {plugin_id}" if plugin_id else "--all")
+        counts: dict[str, JsonValue] = {**replayed}
+        self._clerk.command(f"events replay {chosen}", {"replayed": counts, "who": who})
+        return replayed
