@@ -79,11 +79,7 @@ def stop(client: docker.APIClient, container: str) -> None:
     client.stop(container, timeout=5)
 
 
-def pause(client: docker.APIClient, container: str) -> None:
-    client.pause(container)
-
-
-@pytest.mark.parametrize("interfere", [kill, remove, stop, pause])
+@pytest.mark.parametrize("interfere", [kill, remove, stop])
 def test_whatever_is_done_to_a_container_its_plugin_comes_back(
     shared_instance: Instance,
     shared_workshop: Workshop,
@@ -102,6 +98,24 @@ def test_whatever_is_done_to_a_container_its_plugin_comes_back(
 
     assert shared_instance.containers()["e2e-other"] == before["e2e-other"]
     assert shared_instance.ps()["e2e-other"]["restarts"] == 0
+
+
+def test_a_container_that_somebody_paused_goes_on_as_it_was(
+    shared_instance: Instance, shared_workshop: Workshop
+) -> None:
+    shared_workshop.small("e2e-target")
+    shared_instance.up()
+    before = shared_instance.inspect("e2e-target")
+    with engine() as client:
+        client.pause(before["Id"])
+    eventually(lambda: not shared_instance.inspect("e2e-target")["State"]["Paused"])
+    shared_instance.call("e2e-target", {"still": "there"})
+    after = shared_instance.inspect("e2e-target")
+
+    assert (after["Id"], after["State"]["StartedAt"]) == (
+        before["Id"],
+        before["State"]["StartedAt"],
+    )
 
 
 def _runs_anew(instance: Instance, started: str) -> bool:
