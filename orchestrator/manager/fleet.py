@@ -137,8 +137,10 @@ class Fleet:
         """The sandbox that takes the plugin's next call: the one with the fewest."""
         best: PluginSandbox | None = None
         for sandbox in self.routes.get(plugin_id, ()):
+            # Of equals the one that was taken longest ago: all of them are tried and kept warm.
             if sandbox.state is SandboxState.READY and (
-                best is None or sandbox.in_flight < best.in_flight
+                best is None
+                or (sandbox.in_flight, sandbox.used_at) < (best.in_flight, best.used_at)
             ):
                 best = sandbox
         return best

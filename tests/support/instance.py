@@ -157,6 +157,13 @@ class Instance:
         labelled = ((c["Labels"].get("orchestrator.plugin"), c["Id"]) for c in found)
         return {plugin: container_id for plugin, container_id in labelled if plugin}
 
+    def containers_of(self, plugin: str) -> dict[str, str]:
+        """Container id → state of every container of one plugin."""
+        with engine() as client:
+            found = client.containers(all=True, filters=self._chosen())
+        mine = (c for c in found if c["Labels"].get("orchestrator.plugin") == plugin)
+        return {c["Id"]: c["State"] for c in mine}
+
     def volumes(self) -> list[str]:
         """Names of the volumes that carry the instance's label."""
         with engine() as client:
