@@ -32,6 +32,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "orchestrator.cli.permissions",
             "List, check, grant and revoke permissions.",
         ),
+        "rollout": (
+            "orchestrator.cli.rollout",
+            "Show, undo, pause and resume changes of plugins.",
+        ),
         "audit": ("orchestrator.cli.audit", "Show, verify or export the audit log."),
         "events": ("orchestrator.cli.events", "Publish, follow and replay events."),
         "ui": ("orchestrator.cli.ui", "Print the address of a plugin's pages."),

@@ -34,6 +34,9 @@ from orchestrator.manager.manager import stored_deployments
 from orchestrator.manager.overridden import drift, stored_overrides
 from orchestrator.manager.preview import Change, ChangeKind, described, preview
 from orchestrator.manager.resolve import check_dependencies
+from orchestrator.manager.revision_records import stored_rollouts
+from orchestrator.manager.revisions import Rollout
+from orchestrator.manager.rollout_words import quarantined, strategy
 from orchestrator.model.load import load_instance_config, load_manifests
 from orchestrator.model.policy import SecurityPolicy
 from orchestrator.policy.explain import explain
@@ -58,6 +61,10 @@ class Preview:
     wanted: Mapping[str, Deployment]
     held: Mapping[str, HeldUpdate]
     """Updates that would wait for a grant: what runs is left as it is."""
+    quarantined: Mapping[str, str]
+    """Updates that failed and would not be tried again, and why."""
+    strategies: Mapping[str, str]
+    """How each changed plugin would take over from what runs."""
     to_build: frozenset[str]
     """Plugins whose images are not there yet."""
 
@@ -78,11 +85,14 @@ def command(
     else:
         for change in result.changes:
             _show(result, change)
-    changed = bool(result.held) or any(c.kind is not ChangeKind.NONE for c in result.changes)
+    waiting = bool(result.held or result.quarantined)
+    changed = waiting or any(c.kind is not ChangeKind.NONE for c in result.changes)
     if not as_json:
         _sum_up(result.changes)
         for name, held in result.held.items():
             click.echo("\n" + "\n".join(held_lines(name, _held_json(held))))
+        for name, text in result.quarantined.items():
+            click.echo(f"\n{name}: {text}; `orchestrator rollout resume {name}` tries it again")
     return CHANGES if changed else OK
 
 
@@ -92,30 +102,39 @@ async def _preview(settings: DaemonSettings, paths: list[Path], config: Path | N
     async with docker_backends(settings) as backends:
         resolver = resolver_of(settings, backends.images)
         resolved = await resolver.resolve(manifests, policy)
-        old, overrides = _stored(settings, policy)
+        old, overrides, rollouts = _stored(settings, policy)
         inputs, held = held_back(old, resolved)
         new = [resolver.settle(one, policy, overrides) for one in inputs]
         wanted = merge(old, new, paths)
         check_dependencies(wanted.values())
         check_host(wanted, policy, await backends.probe.info(), first=old)
         containers = await backends.engine.list(place_of(settings).labels)
+        away = quarantined(rollouts, wanted)
         return Preview(
-            changes=preview(old, wanted, containers),
+            changes=[
+                Change(plugin_id=change.plugin_id, kind=ChangeKind.NONE)
+                if change.plugin_id in away
+                else change
+                for change in preview(old, wanted, containers)
+            ],
             wanted=wanted,
             held=held,
+            quarantined=away,
+            strategies={name: strategy(one, policy.rollout) for name, one in wanted.items()},
             to_build=await _missing_images(wanted, backends.images),
         )
 
 
 def _stored(
     settings: DaemonSettings, policy: SecurityPolicy
-) -> tuple[dict[str, Deployment], tuple[Override, ...]]:
-    """What is wanted now, and what was granted and revoked by command."""
+) -> tuple[dict[str, Deployment], tuple[Override, ...], dict[str, Rollout]]:
+    """What is wanted now, what was granted and revoked by command, and what became of it all."""
     store = open_state_to_read(settings)
     if store is None:
-        return {}, ()
+        return {}, (), {}
     try:
-        return stored_deployments(store, policy, place_of(settings)), stored_overrides(store)
+        deployments = stored_deployments(store, policy, place_of(settings))
+        return deployments, stored_overrides(store), stored_rollouts(store)
     finally:
         store.close()
 
@@ -132,6 +151,10 @@ def _json(result: Preview, change: Change) -> dict[str, JsonValue]:
         "plugin_id": change.plugin_id,
         "change": change.kind,
         "fields": [asdict(field) for field in change.fields],
+        "strategy": result.strategies.get(change.plugin_id, "")
+        if change.kind is ChangeKind.REPLACE
+        else "",
+        "quarantined": result.quarantined.get(change.plugin_id, ""),
         "build_image": change.plugin_id in result.to_build,
         "may": list(explain(deployment.grant)) if deployment else [],
         "drift": [asdict(found) for found in drift(deployment)] if deployment else [],
@@ -170,6 +193,13 @@ def _show(result: Preview, change: Change) -> None:
             f"    at most {limits.max_memory_mb} MiB memory, {limits.max_cpu_percent} % of a core, "
             f"{limits.max_concurrent_requests} calls at a time of {limits.max_execution_time_sec} s"
         )
+    _show_work(result, change, deployment)
+
+
+def _show_work(result: Preview, change: Change, deployment: Deployment) -> None:
+    """How it would come about, and by which fields it differs."""
+    if change.kind is ChangeKind.REPLACE:
+        click.echo(f"    {result.strategies[change.plugin_id]}")
     if change.plugin_id in result.to_build:
         click.echo(f"    image {deployment.inputs.image} will be built")
     for field in change.fields:

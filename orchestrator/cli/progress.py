@@ -13,10 +13,21 @@ WAITING: Final = "waiting for "
 
 
 def settled(row: Mapping[str, Any]) -> bool:
-    """Whether nothing more is to be waited for: it runs, is stopped, or failed."""
-    if row["status"] == "active":
+    """Whether nothing more is to be waited for: it runs, is stopped, or failed.
+
+    An update is over when the new revision has taken over, or the old one is back.
+    """
+    rollout = row.get("rollout") or {}
+    if rollout.get("moving"):
+        return False
+    if row["status"] == "active" and rollout.get("state") not in {"rolled_back", "paused"}:
         return bool(row.get("settled", True))
     return bool(row["status"] != "inactive" or is_stopped(row))
+
+
+def is_failed(row: Mapping[str, Any]) -> bool:
+    """Whether what was asked for does not run through its own fault, whatever runs instead."""
+    return row["status"] == "error" or (row.get("rollout") or {}).get("state") == "rolled_back"
 
 
 def is_stopped(row: Mapping[str, Any]) -> bool:

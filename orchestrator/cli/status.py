@@ -9,6 +9,7 @@ import click
 from orchestrator.cli.context import client_of, instance_option, json_option
 from orchestrator.cli.permissions import drift_rows, held_lines
 from orchestrator.cli.render import duration, fields, mark, one_line
+from orchestrator.cli.rollout import rollout_rows
 
 
 @click.command()
@@ -76,6 +77,7 @@ def _show_plugin(status: Mapping[str, Any]) -> None:
         ("tools", ", ".join(status["tools"]) or "-"),
     ]
     rows += drift_rows(status.get("drift", ()))
+    rows += rollout_rows(status.get("rollout"))
     if status["disk_enforced_by"]:
         rows.append(("disk", f"enforced by: {status['disk_enforced_by']}"))
     if status["network"]:

@@ -17,7 +17,7 @@ from orchestrator.cli.context import (
 )
 from orchestrator.cli.exits import BY_KIND, OK
 from orchestrator.cli.permissions import held_lines
-from orchestrator.cli.progress import Progress, held, settled
+from orchestrator.cli.progress import Progress, held, is_failed, settled
 from orchestrator.cli.render import plugin_rows, printable
 from orchestrator.client.client import DaemonClient, DaemonNotRunning
 from orchestrator.client.spawn import spawn, wait_for_end
@@ -106,9 +106,7 @@ def _follow(
     click.echo(plugin_rows(plugins))
     waiting = _tell_held(plugins, names)
     failed = [
-        row
-        for row in plugins
-        if row["plugin_id"] in names and (row["status"] == "error" or not settled(row))
+        row for row in plugins if row["plugin_id"] in names and (is_failed(row) or not settled(row))
     ]
     for row in failed:
         click.echo(f"\n{row['plugin_id']}: {printable(str(row['detail']))}", err=True)

@@ -187,6 +187,20 @@ class DaemonClient:
         answer: dict[str, list[str]] = self._json("POST", path, {"who": who, "why": why})
         return answer["differences"]
 
+    def rollout(self, plugin_id: str) -> dict[str, Any]:
+        """Every revision of a plugin that is kept, and how its rollout goes."""
+        answer: dict[str, Any] = self._json("GET", f"/v1/plugins/{plugin_id}/rollout")
+        return answer
+
+    def say_to_rollout(
+        self, plugin_id: str, verb: str, *, who: str, why: str, to: int | None = None
+    ) -> dict[str, Any]:
+        """`undo`, `pause` or `resume`. Raises DaemonProblem (revision_not_found)."""
+        wish = {"who": who, "why": why, "to": to}
+        path = f"/v1/plugins/{plugin_id}/rollout/{verb}"
+        answer: dict[str, Any] = self._json("POST", path, wish)
+        return answer
+
     def ui_url(self, plugin_id: str) -> str:
         """Where the plugin's pages are, with their key. Raises DaemonProblem."""
         answer: dict[str, str] = self._json("GET", f"/v1/plugins/{plugin_id}/ui")

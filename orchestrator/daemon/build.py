@@ -30,6 +30,7 @@ from orchestrator.manager.operator_events import OperatorEvents
 from orchestrator.manager.permissions import PermissionSystem
 from orchestrator.manager.probe import Prober
 from orchestrator.manager.rebuilding import take_up
+from orchestrator.manager.rollout_commands import RolloutCommands
 from orchestrator.sandbox.callers import CallLedger
 from orchestrator.sandbox.code import CodeSandbox
 from orchestrator.sandbox.deadlines import DeadlineWheel
@@ -38,6 +39,7 @@ from orchestrator.server.app import Api, Facts
 from orchestrator.server.event_routes import EventApi
 from orchestrator.server.permission_routes import PermissionApi
 from orchestrator.server.problems import failure_problem
+from orchestrator.server.rollout_routes import RolloutApi
 from orchestrator.server.ui import GrantedPages, UiKeys, has_pages
 from orchestrator.server.ui_server import UiListener
 from orchestrator.store.audit_log import AuditLog
@@ -153,6 +155,7 @@ async def build(
             ui=ui,
             permissions=PermissionApi(manager=manager, permissions=permissions),
             events=EventApi(OperatorEvents(manager=manager, desk=desk, clerk=clerk)),
+            rollouts=RolloutApi(RolloutCommands(manager=manager, bus=bus, clerk=clerk)),
             now=clock.now,
             shut_down=shut_down,
         )

@@ -19,7 +19,9 @@ from orchestrator.manager.networks import PluginNetworks
 from orchestrator.manager.observe import Observer
 from orchestrator.manager.overridden import Overrides
 from orchestrator.manager.permissions import PermissionSystem
+from orchestrator.manager.rollout import Rollouts
 from orchestrator.manager.steps import Steps
+from orchestrator.manager.way_back import WayBack
 from orchestrator.sandbox.callers import CallLedger
 from orchestrator.sandbox.deadlines import DeadlineWheel
 from orchestrator.sandbox.sandbox import PluginSandbox
@@ -70,6 +72,10 @@ def control_plane(
         pausing=backends.pausing,
         new_sandbox=new_sandbox,
     )
+    resolver = resolver_of(settings, backends.images)
+    overrides = Overrides(store=fleet.store, resolver=resolver)
+    way_back = WayBack(fleet=fleet, images=backends.images, settle=overrides.settle)
+    rollouts = Rollouts(fleet=fleet, way_back=way_back, bus=bus, clock=clock)
     loop = ReconcileLoop(
         fleet=fleet,
         engine=backends.engine,
@@ -78,14 +84,14 @@ def control_plane(
         doors=doors,
         bus=bus,
         clock=clock,
+        judge=rollouts.judge,
     )
-    resolver = resolver_of(settings, backends.images)
-    overrides = Overrides(store=fleet.store, resolver=resolver)
     manager = PluginManager(
         fleet=fleet,
         loop=loop,
         resolver=resolver,
         overrides=overrides,
+        rollouts=rollouts,
         engine=backends.engine,
         volumes=backends.volumes,
         networks=backends.networks,

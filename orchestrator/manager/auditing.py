@@ -24,6 +24,9 @@ _TAKEN_DOWN: Final[Mapping[str, tuple[AuditAction, AuditOutcome]]] = MappingProx
         EventName.PLUGIN_STUCK: (AuditAction.PLUGIN_FAILURE, AuditOutcome.FAILED),
         EventName.PLUGIN_VANISHED: (AuditAction.PLUGIN_FAILURE, AuditOutcome.FAILED),
         EventName.PLUGIN_GAVE_UP: (AuditAction.PLUGIN_FAILURE, AuditOutcome.FAILED),
+        EventName.ROLLOUT_COMPLETED: (AuditAction.ROLLOUT, AuditOutcome.DONE),
+        EventName.ROLLOUT_FAILED: (AuditAction.ROLLOUT, AuditOutcome.FAILED),
+        EventName.ROLLOUT_ROLLED_BACK: (AuditAction.ROLLOUT, AuditOutcome.DONE),
         EventName.PLUGIN_OOM: (AuditAction.QUOTA, AuditOutcome.REFUSED),
         EventName.STATE_REBUILT: (AuditAction.STATE, AuditOutcome.FAILED),
         EventName.PLUGIN_QUOTA_EXCEEDED: (AuditAction.QUOTA, AuditOutcome.REFUSED),
@@ -109,6 +112,19 @@ class Clerk:
     ) -> None:
         """An operator's grant or revoke, whatever came of it."""
         self._write(action, outcome, why=why, data=data, plugin_id=plugin_id, actor="operator")
+
+    def rollout(
+        self,
+        outcome: AuditOutcome,
+        plugin_id: str,
+        *,
+        why: str,
+        data: Mapping[str, JsonValue],
+    ) -> None:
+        """An operator's undo, pause or resume, whatever came of it."""
+        self._write(
+            AuditAction.ROLLOUT, outcome, why=why, data=data, plugin_id=plugin_id, actor="operator"
+        )
 
     def _write(
         self,

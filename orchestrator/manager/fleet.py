@@ -1,6 +1,6 @@
 """Fleet: all that the daemon knows now, in one place: wanted, seen, remembered, under way."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -14,9 +14,11 @@ from orchestrator.manager.held import HELD, HeldUpdate, stored_updates, to_held_
 from orchestrator.manager.idle import sleep_of
 from orchestrator.manager.members import in_service
 from orchestrator.manager.restart import History, end_of, next_start
+from orchestrator.manager.revision_records import REVISIONS
 from orchestrator.manager.under_way import UnderWay
 from orchestrator.model.container import ContainerState
 from orchestrator.model.policy import SecurityPolicy
+from orchestrator.model.status import RolloutStatus
 from orchestrator.sandbox.sandbox import PluginSandbox, SandboxState
 from orchestrator.store.base import Record, RecordStore, StoreUnavailable
 from orchestrator.store.rebuild import Rebuilt
@@ -72,6 +74,8 @@ class Fleet:
     """What became of the state file, until that is settled."""
     in_doubt: bool = False
     """Whether records may be missing that nobody knows of, and nothing was looked at since."""
+    rollout_of: Callable[[str], RolloutStatus | None] = lambda _: None
+    """How a plugin's rollout goes; `Rollouts` answers."""
     containers: dict[str, ContainerState] = field(default_factory=dict)
     sandboxes: dict[str, PluginSandbox] = field(default_factory=dict)
     """By sandbox id."""
@@ -169,7 +173,11 @@ class Fleet:
     def is_expected(self, plugin_id: str) -> bool:
         """Whether a plugin that takes no calls now is about to."""
         deployment = self.deployments.get(plugin_id)
-        return deployment is not None and deployment.running and plugin_id not in self.waiting
+        if deployment is None or not deployment.running:
+            return False
+        # An update that fails is gone back from: who calls meanwhile waits for that.
+        rollout = self.rollout_of(plugin_id)
+        return plugin_id not in self.waiting or (rollout is not None and rollout.moving)
 
     def report(self, plugin_id: str) -> Report | None:
         """What the plugin last said of itself; of several replicas the worst."""
@@ -319,7 +327,7 @@ class Fleet:
 
 def forget_all(store: RecordStore) -> None:
     """Nothing is wanted any more, and nobody's failures matter."""
-    for kind in (DESIRED, HELD, _HISTORIES, _RUNS):
+    for kind in (DESIRED, HELD, REVISIONS, _HISTORIES, _RUNS):
         store.put_all(kind, dict.fromkeys(store.load(kind)))
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from orchestrator.clock import Clock
@@ -33,6 +34,7 @@ from orchestrator.manager.rebuilding import leave_alone
 from orchestrator.manager.restart import note_failure
 from orchestrator.manager.steps import Steps
 from orchestrator.model.events import EventName
+from orchestrator.model.policy import SecurityPolicy
 
 IN_WORDS: Final[dict[type, str]] = {
     Prepare: "preparing its image",
@@ -45,6 +47,10 @@ IN_WORDS: Final[dict[type, str]] = {
     Resume: "waking up",
     SetCpu: "repairing its CPU limit",
 }
+
+
+Judge = Callable[[float, SecurityPolicy], Awaitable[float | None]]
+"""Says what becomes of revisions; when to come again though nothing happened."""
 
 
 class ReconcileLoop:
@@ -60,6 +66,7 @@ class ReconcileLoop:
         doors: Doors,
         bus: PluginEventBus,
         clock: Clock,
+        judge: Judge | None = None,
     ) -> None:
         self._fleet = fleet
         self._engine = engine
@@ -67,6 +74,7 @@ class ReconcileLoop:
         self._steps = steps
         self.doors = doors
         doors.wake = self.wake
+        self._judge = judge
         self._bus = bus
         self._clock = clock
         self._woken = asyncio.Event()
@@ -117,6 +125,7 @@ class ReconcileLoop:
         if not self._fleet.told:
             return None
         leave_alone(self._fleet)
+        judge_at = await self._judge(now, self._fleet.policy) if self._judge else None
         wants, seen = self._fleet.wants(), self._fleet.seen()
         unread = dict.fromkeys(self._fleet.unread, (WHOLE,))
         result = plan(
@@ -130,9 +139,8 @@ class ReconcileLoop:
         for action in result.actions:
             self._fleet.busy.begin(action.plugin_id, action.key, IN_WORDS[type(action)])
             group.create_task(self._perform(action))
-        return min(
-            (at for at in (result.wake_at, self._next_sleep(now)) if at is not None), default=None
-        )
+        wakes = (result.wake_at, judge_at, self._next_sleep(now))
+        return min((at for at in wakes if at is not None), default=None)
 
     def _next_sleep(self, now: float) -> float | None:
         """When the next plugin goes to sleep if nobody calls it."""

@@ -14,7 +14,14 @@ from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.manager.admission import check_host
 from orchestrator.manager.auditing import Clerk
-from orchestrator.manager.deployment import Deployment, Place, from_record, to_record, weigh
+from orchestrator.manager.deployment import (
+    Deployment,
+    Inputs,
+    Place,
+    from_record,
+    to_record,
+    weigh,
+)
 from orchestrator.manager.desired import merge
 from orchestrator.manager.fleet import DESIRED, Fleet
 from orchestrator.manager.held import HeldUpdate, held_back
@@ -22,6 +29,8 @@ from orchestrator.manager.loop import ReconcileLoop
 from orchestrator.manager.overridden import Overrides, stored_overrides
 from orchestrator.manager.rebuilding import settle
 from orchestrator.manager.resolve import Resolver, check_dependencies, raise_all
+from orchestrator.manager.revisions import Note
+from orchestrator.manager.rollout import Rollouts
 from orchestrator.manager.sweep import sweep
 from orchestrator.model.events import EventName, PluginEvent
 from orchestrator.model.load import load_instance_config, load_manifests
@@ -30,6 +39,8 @@ from orchestrator.policy.overrides import Override
 from orchestrator.store.base import Record, RecordStore
 
 INSTANCE: Final = "instance"
+OPERATOR: Final = "operator"
+CHANGED_RIGHTS: Final = Note(who=OPERATOR, why="what was granted or revoked by command changed")
 DOWN_SECONDS: Final = 120.0
 """Longest orderly stop of everything; what is left after it is removed by force."""
 
@@ -50,6 +61,7 @@ class PluginManager:
         loop: ReconcileLoop,
         resolver: Resolver,
         overrides: Overrides,
+        rollouts: Rollouts,
         engine: Engine,
         volumes: VolumeStore,
         networks: NetworkStore,
@@ -63,6 +75,7 @@ class PluginManager:
         self.loop = loop
         self._resolver = resolver
         self._overrides = overrides
+        self.rollouts = rollouts
         self._engine = engine
         self._volumes = volumes
         self._networks = networks
@@ -98,6 +111,7 @@ class PluginManager:
         self.fleet.deployments = stored_deployments(store, self.fleet.policy, self._place)
         self.fleet.told = bool(store.load(INSTANCE))
         self.fleet.unread = store.load(DESIRED).keys() - self.fleet.deployments.keys()
+        self.rollouts.restore(self.fleet.policy)
 
     async def apply(self, paths: Sequence[Path], config: Path | None) -> list[str]:
         """Make what `paths` hold wanted; the names of the plugins they hold.
@@ -108,14 +122,14 @@ class PluginManager:
         async with self.one:
             words = f"up {' '.join(map(str, paths))}"
             try:
-                names = await self._apply(paths, config)
+                names = await self._apply(paths, config, Note(who=OPERATOR, why=words))
             except OrchestratorError as error:
                 self._clerk.refusal(words, error)
                 raise
             self._clerk.command(words, {"plugins": [*names]})
             return names
 
-    async def _apply(self, paths: Sequence[Path], config: Path | None) -> list[str]:
+    async def _apply(self, paths: Sequence[Path], config: Path | None, note: Note) -> list[str]:
         policy = load_instance_config(config).policy if config is not None else SecurityPolicy()
         await self._knock()
         resolved = await self._resolver.resolve(load_manifests(paths), policy)
@@ -123,17 +137,19 @@ class PluginManager:
         inputs, held = held_back(current, resolved)
         new = [self._overrides.settle(one, policy) for one in inputs]
         names = [deployment.plugin_id for deployment in new]
-        await self._take(merge(current, new, paths), policy, named={*names}, held=held)
+        wanted = merge(current, new, paths)
+        await self._take(wanted, policy, note, named={*names}, held=held)
         self._clerk.decisions(deployment for deployment in new if deployment.plugin_id not in held)
         self._clerk.held(held)
         return names
 
-    async def take_update(self, held: HeldUpdate) -> None:
-        """Make a held update wanted; `one` is held. Raises what `apply` raises."""
-        new = self._overrides.settle(held.inputs, self.policy)
-        wanted = {**self.fleet.deployments, new.plugin_id: new}
-        await self._take(wanted, self.policy, named={new.plugin_id}, held={})
+    async def take(self, inputs: Inputs, note: Note) -> Deployment:
+        """Make that of one plugin wanted; `one` is held. Raises what `apply` raises."""
+        new = self._overrides.settle(inputs, self.policy)
+        wanted = {**self._reweighed(self.policy), new.plugin_id: new}
+        await self._take(wanted, self.policy, note, named={new.plugin_id}, held={})
         self._clerk.decisions([new])
+        return new
 
     def weighed(self, deployment: Deployment, overrides: Sequence[Override]) -> Deployment:
         """A deployment as it would be under those overrides. Raises PermissionRefused."""
@@ -143,7 +159,7 @@ class PluginManager:
         """Whether the host has what was granted. Raises HostUnusable, DatabaseAddressUnusable."""
         self._resolver.check(deployment, self.policy)
 
-    def replace(self, new: Deployment) -> None:
+    def replace(self, new: Deployment, note: Note = CHANGED_RIGHTS) -> None:
         """The plugin as it was weighed anew: in mind first, for a revoke cannot wait.
 
         Raises StoreUnavailable.
@@ -155,15 +171,17 @@ class PluginManager:
             fleet.touch(name)
             changed: dict[str, JsonValue] = {"changed": [name], "removed": []}
             self._bus.publish(EventName.DESIRED_CHANGED, data=changed)
+        asked = self.rollouts.replaced(new, note)
         self.loop.wake()
-        if old.inputs != new.inputs:
+        if asked and old.inputs != new.inputs:
             fleet.store.put_all(DESIRED, {name: to_record(new.inputs)})
 
     async def down(self, *, with_volumes: bool) -> tuple[int, int]:
         """Stop everything in order, then take away what is left; (containers, volumes) swept."""
         async with self.one:
             self._clerk.command("down", {"volumes": with_volumes})
-            self._commit({}, self.policy, named=set(), held={})
+            note = Note(who=OPERATOR, why="down")
+            self._commit({}, self.policy, note, named=set(), held={})
             try:
                 async with asyncio.timeout(DOWN_SECONDS):
                     while self.fleet.containers or self.fleet.busy:
@@ -212,6 +230,7 @@ class PluginManager:
         self,
         wanted: Mapping[str, Deployment],
         policy: SecurityPolicy,
+        note: Note,
         *,
         named: set[str],
         held: Mapping[str, HeldUpdate],
@@ -225,15 +244,16 @@ class PluginManager:
         check_host(wanted, policy, host, first=self.fleet.deployments)
         # Once more: a revoke does not wait for us, and must not be undone.
         settled = self._overrides.settled(wanted, policy)
-        self._commit(settled, policy, named=named, held=held)
+        self._commit(settled, policy, note, named=named, held=held)
 
     def _reweighed(self, policy: SecurityPolicy) -> dict[str, Deployment]:
-        """What is wanted already, under the policy as it is now."""
+        """What was asked for already, under the policy as it is now."""
         weighed: dict[str, Deployment] = {}
         errors: list[OrchestratorError] = []
         for name, deployment in self.fleet.deployments.items():
             try:
-                weighed[name] = self._overrides.settle(deployment.inputs, policy)
+                inputs = self.rollouts.asked(deployment)
+                weighed[name] = self._overrides.settle(inputs, policy)
             except OrchestratorError as error:
                 errors.append(error)
         raise_all(errors)
@@ -243,6 +263,7 @@ class PluginManager:
         self,
         wanted: dict[str, Deployment],
         policy: SecurityPolicy,
+        note: Note,
         *,
         named: set[str],
         held: Mapping[str, HeldUpdate],
@@ -258,19 +279,19 @@ class PluginManager:
         fleet.store.put_all(INSTANCE, {"policy": policy.model_dump(mode="json")})
         fleet.store.put_all(DESIRED, records)
         fleet.hold(held, instead_of=named | gone)
+        effective = self.rollouts.commit(wanted, policy, note)
         changed = [
             name
-            for name, deployment in wanted.items()
+            for name, deployment in effective.items()
             if name not in fleet.deployments
             or fleet.deployments[name].compiled.digest != deployment.compiled.digest
         ]
-        before, fleet.deployments = fleet.deployments, wanted
+        fleet.deployments = effective
         for name in named & wanted.keys():
             if name in changed or fleet.gave_up(name):
                 fleet.forgive(name)
         for name in changed:
             fleet.touch(name)
-            self._keep_known(before.get(name), policy)
         fleet.unread -= named
         settle(fleet, down=not wanted)
         fleet.told = True
@@ -279,20 +300,6 @@ class PluginManager:
             data: dict[str, JsonValue] = {"changed": [*changed], "removed": [*sorted(gone)]}
             self._bus.publish(EventName.DESIRED_CHANGED, data=data)
         self.loop.wake()
-
-    def _keep_known(self, old: Deployment | None, policy: SecurityPolicy) -> None:
-        """Its containers may be brought up again until the new revision has taken over.
-
-        Only if they are what the policy of today would make of it.
-        """
-        if old is None:
-            return
-        try:
-            today = self._overrides.settle(old.inputs, policy)
-        except OrchestratorError:
-            return
-        if today.compiled.digest == old.compiled.digest:
-            self.fleet.earlier.setdefault(old.plugin_id, {})[old.compiled.digest] = old
 
 
 def stored_policy(store: RecordStore) -> SecurityPolicy:

@@ -5,7 +5,6 @@ Only what a revoke takes away is taken at once, by the brake.
 """
 
 from collections.abc import Mapping
-from typing import Final
 
 from pydantic import JsonValue
 
@@ -14,14 +13,13 @@ from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.manager.auditing import Clerk
 from orchestrator.manager.brake import Brake
 from orchestrator.manager.deployment import Deployment
-from orchestrator.manager.manager import PluginManager
+from orchestrator.manager.manager import OPERATOR, PluginManager
 from orchestrator.manager.overridden import Overrides
+from orchestrator.manager.revisions import Note
 from orchestrator.model.audit import AuditAction, AuditOutcome
 from orchestrator.model.permissions import Permission, PermissionKind
 from orchestrator.policy.grant import PermissionRefused
 from orchestrator.policy.overrides import Override, OverrideState
-
-OPERATOR: Final = "operator"
 
 
 class UpdateNotHeld(OrchestratorError):
@@ -124,7 +122,7 @@ class PermissionSystem:
         """
         data: dict[str, JsonValue] = {"update": update, "user": who}
         try:
-            differences = await self._grant_update(plugin_id, update)
+            differences = await self._grant_update(plugin_id, update, who=who, why=why)
         except OrchestratorError as error:
             data |= {"code": error.code, "found": str(error)}
             self._clerk.permission(
@@ -159,7 +157,7 @@ class PermissionSystem:
         if revoke is not None:
             self._overrides.drop(revoke)
         self._brake.release(wish.plugin_id, wish.permission)
-        self._manager.replace(new)
+        self._manager.replace(new, _note(wish))
         return True
 
     async def _revoke(self, override: Override) -> bool:
@@ -169,12 +167,14 @@ class PermissionSystem:
             self._overrides.put(override)
         finally:  # also when the disk is full
             new = self._manager.weighed(old, self._overrides.all)
-            self._manager.replace(new)
+            self._manager.replace(new, _note(override))
             await self._brake.pull(old, new, override.permission)
             self._manager.loop.wake()
         return _has(old, override.permission)
 
-    async def _grant_update(self, plugin_id: str, update: str) -> tuple[str, ...]:
+    async def _grant_update(
+        self, plugin_id: str, update: str, *, who: str, why: str
+    ) -> tuple[str, ...]:
         async with self._manager.one:
             self._manager.deployment(plugin_id)
             held = self._manager.fleet.held.get(plugin_id)
@@ -187,7 +187,8 @@ class PermissionSystem:
                     f"{plugin_id}: found the update {held.update} waiting, expected {update}; look "
                     f"at it with `orchestrator permissions list {plugin_id}` and grant that one"
                 )
-            await self._manager.take_update(held)
+            why_it = f"the held update {update} was granted{f': {why}' if why else ''}"
+            await self._manager.take(held.inputs, Note(who=who, why=why_it))
             return held.differences
 
     def _note(
@@ -203,6 +204,11 @@ class PermissionSystem:
             **more,
         }
         self._clerk.permission(action, outcome, override.plugin_id, why=override.why, data=data)
+
+
+def _note(override: Override) -> Note:
+    why = f": {override.why}" if override.why else ""
+    return Note(who=override.who, why=f"{override.permission} was {override.state}{why}")
 
 
 def _has(deployment: Deployment, permission: PermissionKind) -> bool:

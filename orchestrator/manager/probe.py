@@ -43,12 +43,13 @@ class Prober:
             await asyncio.gather(*(self.probe(sandbox) for sandbox in ready))
 
     def _candidates(self) -> list[PluginSandbox]:
-        """Those that are ready and wait to take over from another revision."""
-        routes = self._fleet.routes
+        """Those that wait to take over from another revision, or never said how they do."""
+        routes, reports = self._fleet.routes, self._fleet.reports
         return [
             sandbox
             for sandbox in self._fleet.sandboxes.values()
-            if sandbox not in routes.get(sandbox.info.plugin_id, ())
+            if sandbox.sandbox_id not in reports
+            or sandbox not in routes.get(sandbox.info.plugin_id, ())
         ]
 
     async def probe(self, sandbox: PluginSandbox) -> None:

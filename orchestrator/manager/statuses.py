@@ -6,7 +6,7 @@ from orchestrator.manager.fleet import Fleet
 from orchestrator.manager.members import in_service, is_settled
 from orchestrator.manager.overridden import drift
 from orchestrator.manager.rebuilding import LEFT_ALONE
-from orchestrator.model.status import Held, PluginState, PluginStatus
+from orchestrator.model.status import Held, PluginState, PluginStatus, RolloutStatus
 
 
 def statuses(fleet: Fleet) -> list[PluginStatus]:
@@ -25,7 +25,10 @@ def _status(
     fleet: Fleet, plugin_id: str, want: Want | None, sightings: list[Sighting]
 ) -> PluginStatus:
     history = fleet.plugin_history(plugin_id)
+    rollout = fleet.rollout_of(plugin_id)
     state, detail = _state(fleet, plugin_id, want, sightings)
+    if want is not None and want.running:
+        detail = _with_rollout(detail, rollout)
     current = [s for s in sightings if want and s.container.label(LABEL_DIGEST) == want.digest]
     container = next((s.container for s in [*current, *sightings]), None)
     deployment = fleet.deployments.get(plugin_id)
@@ -44,7 +47,17 @@ def _status(
         drift=drift(deployment) if deployment is not None else (),
         held=held_update(fleet, plugin_id),
         settled=want is not None and (is_settled(want, sightings) or want.sleep is not Sleep.AWAKE),
+        rollout=rollout,
     )
+
+
+def _with_rollout(detail: str, rollout: RolloutStatus | None) -> str:
+    """An update that is under way or failed comes first; not before what a dependency holds."""
+    text = rollout.text if rollout is not None else ""
+    if not text or detail.startswith("waiting for "):
+        return detail
+    rest = detail.removeprefix("updating: ")
+    return text if rest == "running" else f"{text}; {rest}"
 
 
 def state_trouble(fleet: Fleet) -> str:

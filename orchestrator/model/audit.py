@@ -18,6 +18,7 @@ class AuditAction(StrEnum):
     PLUGIN_START = "plugin_start"
     PLUGIN_STOP = "plugin_stop"
     PLUGIN_FAILURE = "plugin_failure"
+    ROLLOUT = "rollout"
     PERMISSION_GRANT = "permission_grant"
     PERMISSION_REVOKE = "permission_revoke"
     EGRESS = "egress"

@@ -35,6 +35,34 @@ class Held:
     differences: tuple[str, ...]
 
 
+class RolloutState(StrEnum):
+    """How far the newest revision of a plugin has come."""
+
+    PROGRESSING = "progressing"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    """With no revision to go back to: it is tried on."""
+    ROLLED_BACK = "rolled_back"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutStatus:
+    """The rollout of a plugin; docs/rollouts.md explains it."""
+
+    revision: int
+    """The one that is wanted."""
+    serving: int
+    """The one that takes the calls, as far as one does."""
+    state: RolloutState
+    reason: str
+    """Why the wanted one failed; empty if it did not."""
+    text: str
+    """One line for an operator; empty where there is nothing to tell."""
+    moving: bool
+    """Whether an update is under way that will end by itself."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginStatus:
     """One row of `orchestrator ps`."""
@@ -51,3 +79,4 @@ class PluginStatus:
     held: Held | None = None
     settled: bool = True
     """Whether all of it is as it is wanted: every replica, and nothing of another revision."""
+    rollout: RolloutStatus | None = None

@@ -27,6 +27,7 @@ from orchestrator.server.code_route import code_route
 from orchestrator.server.event_routes import EventApi
 from orchestrator.server.permission_routes import PermissionApi
 from orchestrator.server.problems import PROBLEM_TYPE, RETRY_AFTER_SECONDS, error_problem
+from orchestrator.server.rollout_routes import RolloutApi
 from orchestrator.server.ui_server import UiListener, ui_route
 from orchestrator.store.audit_log import AuditLog
 
@@ -80,6 +81,7 @@ class Api:
         ui: UiListener,
         permissions: PermissionApi,
         events: EventApi,
+        rollouts: RolloutApi,
         now: Callable[[], float],
         shut_down: Callable[[], None],
     ) -> None:
@@ -93,6 +95,7 @@ class Api:
         self._ui = ui
         self._permissions = permissions
         self._events = events
+        self._rollouts = rollouts
         self._now = now
         self._shut_down = shut_down
 
@@ -109,6 +112,7 @@ class Api:
                 code_route(self._code),
                 *self._permissions.routes(),
                 *self._events.routes(),
+                *self._rollouts.routes(),
                 ui_route(self._ui),
             ],
             exception_handlers={OrchestratorError: _problem},

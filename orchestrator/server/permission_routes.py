@@ -11,9 +11,9 @@ from starlette.routing import Route
 
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.manager.deployment import Deployment
-from orchestrator.manager.manager import PluginManager
+from orchestrator.manager.manager import OPERATOR, PluginManager
 from orchestrator.manager.overridden import drift
-from orchestrator.manager.permissions import OPERATOR, PermissionSystem
+from orchestrator.manager.permissions import PermissionSystem
 from orchestrator.manager.statuses import held_update
 from orchestrator.model.base import Model
 from orchestrator.model.permissions import Permission, PermissionKind

@@ -209,7 +209,9 @@ def test_what_programs_read_of_ps_and_status_has_these_fields(
     containers = instance.containers()
     row = instance.ps()["e2e-one"]
     status = instance.status()
+    rollout = row.pop("rollout")
 
+    assert (rollout["revision"], rollout["serving"], rollout["moving"]) == (1, 1, False)
     assert row == {
         "plugin_id": "e2e-one",
         "version": "1.0.0",

@@ -13,6 +13,7 @@ from orchestrator.manager.restart import History
 from orchestrator.model.container import ContainerPhase, ContainerState
 from orchestrator.policy.compile import replica_id
 from tests.unit.manager.permission_house import PermissionHouse
+from tests.unit.manager.rollout_house import RolloutHouse
 
 
 @dataclass(frozen=True)
@@ -76,4 +77,13 @@ async def house(tmp_path: Path) -> AsyncIterator[PermissionHouse]:
     house.manifest({"file_system_read": {"shares": ["docs"]}})
     async with house.open():
         await house.up()
+        yield house
+
+
+@pytest.fixture
+async def rollout_house(tmp_path: Path, make: Any) -> AsyncIterator[RolloutHouse]:
+    """Nothing is deployed yet."""
+    house = RolloutHouse(tmp_path, make)
+    house.manifest()
+    async with house.open():
         yield house

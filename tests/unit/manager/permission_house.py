@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from orchestrator.clock import SystemClock
+from orchestrator.clock import Clock, SystemClock
 from orchestrator.daemon.backends import Backends, place_of
 from orchestrator.daemon.build import Daemon, build
 from orchestrator.daemon.settings import DaemonSettings
@@ -41,6 +41,7 @@ class PermissionHouse:
     def __init__(self, folder: Path) -> None:
         self.settings = DaemonSettings(home=folder / "home")
         self.engine = MemoryEngine()
+        self.clock: Clock = SystemClock()
         self.images = MemoryImages()
         self.networks = MemoryNetworks()
         self.config = folder / "orchestrator.yaml"
@@ -102,7 +103,7 @@ class PermissionHouse:
             shares=ShareMounts(self.settings.share_mounts, address="memory://"),
         )
         async with build(
-            self.settings, backends, clock=SystemClock(), shut_down=lambda: None
+            self.settings, backends, clock=self.clock, shut_down=lambda: None
         ) as self.daemon:
             yield self
 

@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.manager import rebuilding
 from orchestrator.manager.plan import Action
+from orchestrator.manager.revisions import Note
 from orchestrator.manager.statuses import state_trouble, status
 from orchestrator.model.events import EventName
 from orchestrator.model.permissions import PermissionKind
@@ -177,7 +178,7 @@ async def test_down_takes_what_is_unknown_away_in_order(
     await run_and_damage(house, emptied)
     async with house.open():
         manager = house.daemon.manager
-        manager._commit({}, manager.policy, named=set(), held={})
+        manager._commit({}, manager.policy, Note(who="ada", why="down"), named=set(), held={})
         actions = await planned(house, monkeypatch)
 
         assert [type(action).__name__ for action in actions] == ["Remove"]

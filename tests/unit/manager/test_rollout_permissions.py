@@ -1,0 +1,123 @@
+"""What was revoked does not come back with an old revision, nor what cannot run today."""
+
+from orchestrator.model.permissions import PermissionKind
+from tests.unit.manager.rollout_house import RolloutHouse
+
+API = PermissionKind.EXTERNAL_API
+HOSTS = [{"external_api": {"hosts": ["a.example:443"]}}]
+
+
+async def test_nothing_comes_back_that_was_revoked_since(rollout_house: RolloutHouse) -> None:
+    house = rollout_house
+    house.manifest(*HOSTS)
+    house.plugin(version="1.0.0", permissions=HOSTS)
+    await house.up()
+    await house.pass_after(house.well())
+    await house.pass_after(5.0)
+    await house.wanted(2, permissions=HOSTS)
+    await house.revoke(API)
+    for _ in range(3):
+        house.fails()
+        await house.pass_after(1.0)
+
+    assert house.runs_version == "1.0.0"
+    assert house.has == {}
+    assert house.daemon.manager.fleet.earlier == {}
+
+
+async def test_while_an_update_comes_up_only_what_is_not_revoked_may_be_healed(
+    rollout_house: RolloutHouse,
+) -> None:
+    house = rollout_house
+    house.manifest(*HOSTS)
+    house.plugin(version="1.0.0", permissions=HOSTS)
+    await house.up()
+    await house.pass_after(house.well())
+    await house.pass_after(5.0)
+    first = house.deployment
+    await house.wanted(2, permissions=HOSTS)
+    [before] = house.daemon.manager.fleet.earlier["notes"].values()
+    await house.revoke(API)
+    [after] = house.daemon.manager.fleet.earlier["notes"].values()
+
+    assert before.compiled.digest == first.compiled.digest
+    assert before.grant.permissions != ()
+    assert after.inputs.info.version == "1.0.0"
+    assert after.grant.permissions == ()
+
+
+async def test_a_revoke_makes_a_revision_and_tells_by_whom_and_why(
+    rollout_house: RolloutHouse,
+) -> None:
+    house = rollout_house
+    house.manifest(*HOSTS)
+    house.plugin(permissions=HOSTS)
+    await house.up()
+    await house.revoke(API)
+    newest = house.rollout.wanted
+
+    assert (newest.number, newest.who, newest.why) == (
+        2,
+        "ada",
+        "external_api was revoked: it leaks",
+    )
+
+
+async def test_a_revoke_is_no_way_around_the_quarantine(rollout_house: RolloutHouse) -> None:
+    house = rollout_house
+    house.manifest(*HOSTS)
+    house.plugin(version="1.0.0", permissions=HOSTS)
+    await house.up()
+    await house.pass_after(house.well())
+    await house.pass_after(5.0)
+    await house.wanted(2, permissions=HOSTS)
+    for _ in range(3):
+        house.fails()
+        await house.pass_after(1.0)
+    await house.revoke(API)
+    after_revoke = (house.runs_version, house.has)
+    await house.up()
+    asked = house.rollouts.asked(house.deployment).info.version
+
+    assert after_revoke == ("1.0.0", {})
+    assert (house.runs_version, house.has, asked) == ("1.0.0", {}, "2.0.0")
+
+
+async def test_a_revision_that_needs_what_was_revoked_is_not_gone_back_to(
+    rollout_house: RolloutHouse,
+) -> None:
+    house = rollout_house
+    needs = [{"external_api": {"hosts": ["a.example:443"], "required": True}}]
+    house.manifest(*HOSTS)
+    house.plugin(version="1.0.0", permissions=needs)
+    await house.up()
+    await house.pass_after(house.well())
+    await house.pass_after(5.0)
+    house.manifest()
+    await house.wanted(2)
+    await house.revoke(API)
+    for _ in range(3):
+        house.fails()
+        await house.pass_after(1.0)
+
+    assert house.runs_version == "2.0.0"
+    assert house.rollout.wanted.reason.endswith(
+        "nothing to go back to: revision 1: it cannot work without what was revoked"
+    )
+    assert house.news[-1] == "failed"
+
+
+async def test_a_revision_whose_image_is_gone_is_not_gone_back_to(
+    rollout_house: RolloutHouse,
+) -> None:
+    house = rollout_house
+    await house.good(1)
+    await house.good(2)
+    gone = house.deployment.inputs.image
+    await house.wanted(3)
+    house.images._images.pop(gone)
+    for _ in range(3):
+        house.fails()
+        await house.pass_after(1.0)
+
+    assert house.runs_version == "1.0.0"
