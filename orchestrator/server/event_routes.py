@@ -11,8 +11,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from orchestrator.errors import Kind, OrchestratorError
+from orchestrator.manager.manager import OPERATOR
 from orchestrator.manager.operator_events import OperatorEvents
-from orchestrator.manager.permissions import OPERATOR
 from orchestrator.model.base import Model
 from orchestrator.model.info import EventType
 from orchestrator.store.event_values import Choice, DeadLetter
