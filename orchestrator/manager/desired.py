@@ -29,6 +29,10 @@ def is_under(origin: PurePath, paths: Sequence[PurePath]) -> bool:
 
 
 def promised(wanted: Mapping[str, Deployment], *, first: Collection[str]) -> list[tuple[str, int]]:
-    """(plugin, memory limit in bytes) of what is to run; those of `first` come first."""
+    """(plugin, memory limits of its replicas in bytes) of what is to run; `first` comes first."""
     names = sorted(wanted, key=lambda name: (name not in first, name))
-    return [(n, wanted[n].compiled.spec.memory_bytes) for n in names if wanted[n].running]
+    return [
+        (n, wanted[n].compiled.spec.memory_bytes * wanted[n].replicas)
+        for n in names
+        if wanted[n].running
+    ]

@@ -169,6 +169,7 @@ class PluginManager:
         if old.compiled.digest != new.compiled.digest:
             fleet.forgive(name)
             fleet.touch(name)
+            fleet.earlier.pop(name, None)  # what was revoked must not come up again
             changed: dict[str, JsonValue] = {"changed": [name], "removed": []}
             self._bus.publish(EventName.DESIRED_CHANGED, data=changed)
         asked = self.rollouts.replaced(new, note)

@@ -186,3 +186,16 @@ async def test_a_revoke_of_something_else_leaves_the_network(house: PermissionHo
     [network] = await house.networks.list({})
 
     assert network.containers == ("pause",)
+
+
+async def test_an_earlier_revision_is_not_brought_up_again_after_a_revoke(
+    house: PermissionHouse,
+) -> None:
+    fleet = house.daemon.manager.fleet
+    house.manifest({"file_system_read": {"shares": ["docs"]}}, limits={"max_memory_mb": 64})
+    await house.up()
+    known = [*fleet.earlier["notes"].values()]
+    await house.revoke()
+
+    assert [one.grant.permissions != () for one in known] == [True]
+    assert "notes" not in fleet.earlier

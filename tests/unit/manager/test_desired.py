@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from orchestrator.manager.deployment import Deployment
-from orchestrator.manager.desired import is_under, merge
+from orchestrator.manager.desired import is_under, merge, promised
 
 
 def at(make: Any, origin: str, plugin_id: str, version: str = "1.0.0") -> Deployment:
@@ -73,3 +73,11 @@ def test_a_folder_speaks_for_its_own_files_and_not_for_folders_below(
     path: str, *, under: bool
 ) -> None:
     assert is_under(PurePath("/m/a.yaml"), [PurePath("/x"), PurePath(path)]) is under
+
+
+def test_every_replica_is_promised_its_memory(make: Any) -> None:
+    many = make.deployment(spec={"replicas": 3, "limits": {"max_memory_mb": 10}})
+    stopped = make.deployment(spec={"replicas": 3, "state": "stopped"})
+
+    assert promised({"notes": many}, first=()) == [("notes", 30 << 20)]
+    assert promised({"notes": stopped}, first=()) == []
