@@ -22,6 +22,7 @@ from orchestrator.manager.access import Access
 from orchestrator.manager.auditing import Clerk
 from orchestrator.manager.doors import Doors
 from orchestrator.manager.fleet import Fleet
+from orchestrator.manager.leftovers import Leftovers
 from orchestrator.manager.manager import PluginManager
 from orchestrator.manager.meters import Meters
 from orchestrator.manager.neighbours import FleetNeighbours
@@ -60,6 +61,7 @@ class Daemon:
     audit: AuditLog
     ui: UiListener
     code: CodeSandbox
+    leftovers: Leftovers
 
 
 @asynccontextmanager
@@ -170,6 +172,11 @@ async def build(
             audit=audit,
             ui=ui,
             code=code,
+            leftovers=Leftovers(
+                fleet=fleet,
+                loop=manager.loop,
+                roots=(settings.sockets_root, settings.secrets_root),
+            ),
         )
 
 

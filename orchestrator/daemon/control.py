@@ -61,6 +61,7 @@ def control_plane(
 
     steps = Steps(
         labels=labels,
+        sockets_root=settings.sockets_root,
         secrets_root=settings.secrets_root,
         fleet=fleet,
         engine=backends.engine,

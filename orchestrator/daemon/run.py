@@ -102,6 +102,7 @@ def _tasks(daemon: Daemon) -> dict[str, Callable[[], Awaitable[None]]]:
         "pages": daemon.ui.run,
         "code": daemon.code.run,
         "events": daemon.events.run,
+        "leftovers": daemon.leftovers.run,
     }
 
 

@@ -312,6 +312,10 @@ class Fleet:
         run = self.store.load(_RUNS).get(container.label(LABEL_SANDBOX), {})
         return run == {"container": container.container_id, "started_at": container.started_at}
 
+    def remembered_runs(self) -> set[str]:
+        """Sandboxes of which a run is remembered."""
+        return {*self.store.load(_RUNS)}
+
     def forget_run(self, sandbox_id: str) -> None:
         self._keep(_RUNS, sandbox_id, None)
 

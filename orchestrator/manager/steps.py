@@ -1,6 +1,7 @@
 """Steps: carry out one action of the plan. Each may be cut off anywhere and be planned again."""
 
 import asyncio
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +57,7 @@ class Steps:
         self,
         *,
         labels: Mapping[str, str],
+        sockets_root: Path,
         secrets_root: Path,
         fleet: Fleet,
         engine: Engine,
@@ -68,6 +70,7 @@ class Steps:
         new_sandbox: SandboxFactory,
     ) -> None:
         self._labels = labels
+        self._sockets_root = sockets_root
         self._secrets_root = secrets_root
         self._fleet = fleet
         self._engine = engine
@@ -296,6 +299,8 @@ class Steps:
         sandbox = self._fleet.sandboxes.pop(sandbox_id, None)
         if sandbox is not None:
             sandbox.close(remove_folder=remove_folder)
+        elif remove_folder:  # it was made by an earlier daemon, and never adopted
+            shutil.rmtree(self._sockets_root / sandbox_id, ignore_errors=True)
 
     async def _provide(self, deployment: Deployment, policy: SecurityPolicy) -> dict[str, str]:
         """What the container mounts and joins, also after a reboot; labels that tell of it."""

@@ -205,7 +205,7 @@ class BoxMaker:
 
 
 def _remove_folders(sockets_root: Path) -> None:
-    for folder in sockets_root.glob("code-*"):
+    for folder in sockets_root.glob(f"code-{'[0-9a-f]' * 8}"):  # a plugin may be called code-…
         shutil.rmtree(folder, ignore_errors=True)
 
 

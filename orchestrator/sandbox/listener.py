@@ -68,7 +68,13 @@ class SandboxListener:
     ) -> "SandboxListener":
         """Listen at folder/plugin.sock; `folder` is made if need be."""
         sock = _make_socket(folder)
-        server = await asyncio.get_running_loop().create_unix_server(connection, sock=sock)
+        loop = asyncio.get_running_loop()
+        server = await loop.create_unix_server(connection, sock=sock, start_serving=False)
+        try:
+            await server.start_serving()
+        except BaseException:  # cut off: nobody else knows of it
+            server.close()
+            raise
         return cls(folder, server)
 
     def close(self) -> None:

@@ -82,12 +82,12 @@ async def test_a_new_daemon_sweeps_what_a_killed_one_left_and_nothing_else(
     await closed.engine.create(spec, name="left", labels={**LABELS, **ROLE})
     plugin = await closed.engine.create(spec, name="plugin", labels=LABELS)
     foreign = await closed.engine.create(spec, name="foreign", labels=ROLE)
-    (closed.folder / "code-0a1b" / "x").mkdir(parents=True)
-    (closed.folder / "notes-1").mkdir()
+    (closed.folder / "code-0a1b2c3d" / "x").mkdir(parents=True)
+    (closed.folder / "code-review-0123456789ab").mkdir()  # a plugin's
     await closed.open()
 
     assert closed.containers() == [plugin, foreign]
-    assert [path.name for path in closed.folder.iterdir()] == ["notes-1"]
+    assert [path.name for path in closed.folder.iterdir()] == ["code-review-0123456789ab"]
 
 
 async def test_a_failed_start_leaves_nothing(house: CodeHouse) -> None:

@@ -1,0 +1,207 @@
+"""PaperHouse: an orchestrator over the in-memory engine whose daemons can be killed anywhere.
+
+A daemon is killed by holding it fast at a boundary: from there on nothing that it does reaches the
+engine or the store, its tasks are thrown away, and the next daemon is built over what is there.
+What it does to folders while its tasks are thrown away is more than a real `kill -9` would leave
+it: tests/chaos/test_killed_daemon.py does that, with processes and containers.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from orchestrator.clock import Clock, SystemClock
+from orchestrator.daemon.build import Backends, Daemon, build
+from orchestrator.daemon.router import ManagerRouter
+from orchestrator.daemon.settings import DaemonSettings
+from orchestrator.engine.memory import MemoryEngine
+from orchestrator.engine.memory_networks import MemoryNetworks
+from orchestrator.engine.memory_stores import MemoryImages, MemoryVolumes
+from orchestrator.engine.share_mounts import ShareMounts
+from orchestrator.manager.statuses import statuses
+from orchestrator.model.container import ContainerPhase
+from orchestrator.sandbox.call import Call, CallFailure, Reply
+from tests.chaos.boundaries import Boundaries, Killed, Wrapped
+from tests.support.paper import Players
+
+SECONDS: Final = 60.0
+"""No wait of a test is longer, on however busy a machine."""
+
+
+class PaperHouse:
+    """One state folder and one engine; daemons come and go."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.settings = DaemonSettings(home=folder / "home")
+        self.settings.folder.mkdir(parents=True)
+        self.clock: Clock = SystemClock()
+        self.engine = MemoryEngine()
+        self.images, self.volumes = MemoryImages(), MemoryVolumes()
+        self.networks = MemoryNetworks()
+        self.players = Players(self.engine)
+        self.config = folder / "orchestrator.yaml"
+        self.config.write_text("policy: {}\n")
+        self.manifests = folder / "manifests"
+        self.manifests.mkdir()
+        self.boundaries = Boundaries()
+        self.boundaries.watch_store(monkeypatch)
+        self.daemon: Daemon
+
+    # -- what a user writes ---------------------------------------------------------------------
+
+    def plugin(self, plugin_id: str, *, image: str = "1", info: Any = None, **spec: Any) -> None:
+        """An image with the plugin's metadata, and the manifest that deploys it."""
+        about = {
+            "plugin_id": plugin_id,
+            "name": plugin_id,
+            "version": "1.0.0",
+            "author": "Somebody",
+            "description": "Made for one test.",
+            "category": "integration",
+            "entry_point": "/plugin/none",
+            **(info or {}),
+        }
+        reference = f"{plugin_id}:{image}"
+        self.images.add(reference, files={"/plugin/plugin.yaml": yaml.safe_dump(about).encode()})
+        body = {"source": {"image": reference}, **spec}
+        manifest = {"apiVersion": "orchestrator/v1", "kind": "Plugin", "spec": body}
+        text = yaml.safe_dump({**manifest, "metadata": {"name": plugin_id}})
+        (self.manifests / f"{plugin_id}.yaml").write_text(text)
+
+    def drop(self, plugin_id: str) -> None:
+        (self.manifests / f"{plugin_id}.yaml").unlink()
+
+    # -- daemons --------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def daemon_runs(self) -> AsyncIterator[None]:
+        """A daemon with its loop; ends in order, or is dead already when it does."""
+        backends = Backends(
+            engine=self._wrap(self.engine),
+            probe=self.engine,
+            images=self._wrap(self.images),
+            volumes=self._wrap(self.volumes),
+            disks=self.volumes,
+            networks=self._wrap(self.networks),
+            shares=ShareMounts(self.settings.share_mounts, address="memory://"),
+        )
+        async with (
+            build(self.settings, backends, clock=self.clock, shut_down=lambda: None) as self.daemon,
+            asyncio.TaskGroup() as group,
+        ):
+            tasks = [group.create_task(run()) for run in self._runs()]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+
+    def _runs(self) -> list[Callable[[], Awaitable[None]]]:
+        return [self.daemon.manager.loop.run, self.daemon.leftovers.run]
+
+    def _wrap(self, backend: Any) -> Any:
+        return Wrapped(backend, self.boundaries)
+
+    async def up(self) -> None:
+        """`orchestrator up`, or `down` where no manifest is left."""
+        if any(self.manifests.iterdir()):
+            await self.daemon.manager.apply([self.manifests], self.config)
+        else:
+            await self.daemon.manager.down(with_volumes=False)
+
+    async def die(self, act: Callable[[], Awaitable[Any]], *, at: int, before: bool) -> bool:
+        """Kill the daemon that `act` makes work at that boundary; False if it never got there."""
+        killed = self.boundaries.arm(at, before=before)
+        try:
+            async with self.daemon_runs():
+                await self._act_until(act, killed)
+                self.boundaries.hold()
+        except* Killed:
+            pass
+        self.boundaries.release()
+        return killed.is_set()
+
+    async def _act_until(self, act: Callable[[], Awaitable[Any]], killed: asyncio.Event) -> None:
+        async with asyncio.timeout(SECONDS), asyncio.TaskGroup() as group:
+            acting = group.create_task(self._act(act))
+            died = group.create_task(killed.wait())
+            await asyncio.wait({acting, died}, return_when=asyncio.FIRST_COMPLETED)
+            acting.cancel()
+            died.cancel()
+
+    async def _act(self, act: Callable[[], Awaitable[Any]]) -> None:
+        await act()
+        await self.converged()
+
+    # -- what there is --------------------------------------------------------------------------
+
+    async def converged(self) -> None:
+        """Until every plugin is as the manifests say, or for too long."""
+        async with asyncio.timeout(SECONDS):
+            while await self.amiss():  # noqa: ASYNC110 - from outside, as a user would look
+                await asyncio.sleep(0.005)
+
+    async def amiss(self) -> list[str]:
+        """What is not as the manifests say, in words; the oracle knows no digest and no plan."""
+        manifests = [yaml.safe_load(path.read_text()) for path in self.manifests.glob("*.yaml")]
+        wanted = {each["metadata"]["name"]: each["spec"] for each in manifests}
+        containers = await self.engine.list({})
+        found = [f"{c.name} is {c.phase}" for c in containers if c.phase != ContainerPhase.RUNNING]
+        images = sorted(
+            (spec.plugin_id, spec.image)
+            for spec in (self.engine.spec(c.container_id) for c in containers)
+        )
+        due = []
+        for name, spec in sorted(wanted.items()):
+            image = await self.images.find(spec["source"]["image"])
+            due += [(name, image)] * spec.get("replicas", 1)
+        if images != due:
+            found.append(f"found {images}, expected {due}")
+        rows = statuses(self.daemon.manager.fleet)
+        found += [
+            f"{row.plugin_id}: {row.status} {row.detail}"
+            for row in rows
+            if (row.status, row.detail) != ("active", "running") or row.plugin_id not in wanted
+        ]
+        if {row.plugin_id for row in rows} != wanted.keys():
+            found.append(f"status tells of {[row.plugin_id for row in rows]}")
+        return found
+
+    async def leaks(self) -> list[str]:
+        """What is left of containers that are no more; the house has converged."""
+        containers = await self.engine.list({})
+        sandboxes = {dict(c.labels)["orchestrator.sandbox"] for c in containers}
+        roots = {
+            "sockets": self.settings.sockets_root,
+            "secrets": self.settings.secrets_root,
+        }
+        return [
+            *(
+                f"{kind} of {path.name}"
+                for kind, root in roots.items()
+                for path in (root.iterdir() if root.exists() else ())
+                if path.name not in sandboxes
+            ),
+            *(f"network {network.name}" for network in await self.networks.list({})),
+            *(f"sandbox {name}" for name in self.daemon.manager.fleet.sandboxes.keys() - sandboxes),
+        ]
+
+    async def call(self, plugin_id: str, body: bytes = b"{}") -> Reply | CallFailure:
+        target = ManagerRouter(self.daemon.manager).route(plugin_id)
+        if isinstance(target, CallFailure):
+            return target
+        call = Call(request_id="chaos", deadline_seconds=SECONDS, content_length=len(body))
+        return await target.invoke(replace(call), body)
+
+
+@asynccontextmanager
+async def paper_house(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PaperHouse]:
+    house = PaperHouse(folder, monkeypatch)
+    async with house.players.playing():
+        yield house

@@ -1,0 +1,178 @@
+"""Yard: an instance whose daemons are started quickly, killed, and looked at from outside."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from orchestrator.client.client import DaemonClient, DaemonNotRunning, DaemonProblem
+from tests.support.instance import ROOT, Instance, engine, eventually
+
+SECONDS: Final = 90.0
+"""No wait of a test is longer, on however busy a machine."""
+
+
+class Yard:
+    """One instance; its daemons are those of tests/chaos/daemon.py."""
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+        self.client = DaemonClient(self.home / "daemon.sock")
+        self.pid = 0
+        self._arm = instance.folder / "arm"
+        self._starter: subprocess.Popen[str]
+
+    @property
+    def home(self) -> Path:
+        """The state folder."""
+        return self.instance.home / self.instance.name
+
+    @contextmanager
+    def open(self) -> Iterator["Yard"]:
+        """Daemons can be started while it is open; the last one ends with it."""
+        self._starter = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "tests.chaos.daemon", self._arm),
+                *("--instance", self.instance.name),
+            ],
+            env=self.instance.environment(),
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            yield self
+        finally:
+            self.kill()
+            self._starter.communicate("")
+
+    # -- the daemon -----------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Another daemon, until it answers."""
+        assert self._starter.stdin is not None
+        assert self._starter.stdout is not None
+        self._starter.stdin.write("start\n")
+        self._starter.stdin.flush()
+        self.pid = int(self._starter.stdout.readline())
+        eventually(self.client.is_running, seconds=SECONDS, every=0.01)
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        if self.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            eventually(lambda: not self.lives, seconds=SECONDS, every=0.005)
+
+    @property
+    def lives(self) -> bool:
+        return self.pid > 0 and Path(f"/proc/{self.pid}/stat").exists()
+
+    def arm(self, moment: str) -> None:
+        """Kill at that boundary, counted from now: `before 7`, say."""
+        fresh = self._arm.with_suffix(".new")
+        fresh.write_text(moment)
+        fresh.replace(self._arm)
+
+    def disarm(self) -> None:
+        self._arm.unlink(missing_ok=True)
+
+    @property
+    def said(self) -> str:
+        """Where the last daemon was killed."""
+        path = self._arm.with_suffix(".said")
+        return path.read_text().splitlines()[-1] if path.exists() else ""
+
+    # -- what is wanted and what there is -------------------------------------------------------
+
+    def up(self) -> None:
+        self.client.apply([self.instance.manifests], None)
+
+    @property
+    def wanted(self) -> list[str]:
+        return sorted(
+            yaml.safe_load(path.read_text())["metadata"]["name"]
+            for path in self.instance.manifests.glob("*.yaml")
+        )
+
+    def rows(self) -> list[dict[str, Any]]:
+        return self.client.plugins()
+
+    def amiss(self) -> list[str]:
+        """What the daemon says is not as the manifests have it."""
+        rows = self.rows()
+        wanted = self.wanted
+        found = [
+            f"{row['plugin_id']}: {row['status']} {row['detail']}"
+            for row in rows
+            if (row["status"], row["detail"]) != ("active", "running")
+        ]
+        names = sorted(row["plugin_id"] for row in rows)
+        return [*found, *([f"found {names}, expected {wanted}"] if names != wanted else [])]
+
+    def converged(self) -> None:
+        """Until all is as it should be; says what is not, if that takes too long."""
+        last: list[str] = []
+
+        def well() -> bool:
+            last[:] = self.amiss()
+            return not last
+
+        try:
+            eventually(well, seconds=SECONDS, every=0.02)
+        except AssertionError as error:
+            raise AssertionError(f"{last}\n{self.instance.log()}") from error
+
+    def killed_or_converged(self) -> bool:
+        """Whether the daemon that was armed came to its boundary."""
+
+        def over() -> bool:
+            if not self.lives:
+                return True
+            try:
+                return not self.amiss()
+            except (DaemonNotRunning, DaemonProblem):
+                return False
+
+        eventually(over, seconds=SECONDS, every=0.02)
+        return not self.lives
+
+    def left_over(self) -> list[str]:
+        """What belongs to no plugin that runs. All has converged."""
+        chosen = self.instance._chosen()
+        with engine() as client:
+            containers = client.containers(all=True, filters=chosen)
+            networks = [network["Name"] for network in client.networks(filters=chosen)]
+        sandboxes = {c["Labels"]["orchestrator.sandbox"] for c in containers}
+        names = sorted(c["Labels"]["orchestrator.plugin"] for c in containers)
+        states = [c["State"] for c in containers if c["State"] != "running"]
+        folders = [*(self.home / "sockets").glob("*"), *self._secrets().glob("*")]
+        return [
+            *([f"containers of {names}"] if names != self.wanted else []),
+            *(f"a container is {state}" for state in states),
+            *(f"network {name}" for name in networks),
+            *(f"folder {path}" for path in folders if path.name not in sandboxes),
+            *(f"mount {line}" for line in self._mounts()),
+        ]
+
+    def _secrets(self) -> Path:
+        [owner] = [label for label in self.instance._chosen()["label"] if ".owner=" in label]
+        name = f"orchestrator-{self.instance.name}-{owner.partition('=')[2]}"
+        return Path("/dev/shm") / name
+
+    def _mounts(self) -> list[str]:
+        """The instance's own on the host; disks are the engine's."""
+        lines = Path("/proc/self/mounts").read_text().splitlines()
+        mine = [line for line in lines if self.instance.name in line]
+        return [line for line in mine if not any(v in line for v in self.instance.volumes())]
+
+    def audit_is_whole(self) -> bool:
+        return bool(self.client.audit_verify()["intact"])

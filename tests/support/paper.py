@@ -1,0 +1,138 @@
+"""Paper: plugins without containers, which dial in for the containers of the in-memory engine.
+
+Each run of a container gets a player of its own: it dials the socket in the folder that the
+container would mount, serves what it is asked, and dials again when its connection ends. It ends
+with the container's run. So the orchestrator over the in-memory engine does all that it does over
+Docker, and hundreds of plugins cost a few milliseconds each.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from orchestrator.engine.base import EngineEventKind, EngineUnavailable
+from orchestrator.engine.memory import MemoryEngine
+from orchestrator.model.container import ContainerSpec, ContainerState
+from orchestrator.sandbox.listener import PLUGIN_SOCKET
+
+SOCKETS: Final = "/run/orchestrator"
+REDIAL_SECONDS: Final = 0.01
+_UPGRADE: Final = (
+    b"GET /v1/serve HTTP/1.1\r\nHost: orchestrator\r\nConnection: Upgrade\r\n"
+    b"Upgrade: PTTH/1.0\r\nX-Lane: %b\r\n\r\n"
+)
+
+
+class Players:
+    """Follows an engine and plays every container that runs."""
+
+    def __init__(self, engine: MemoryEngine) -> None:
+        self.mute: set[str] = set()
+        """Plugins that never dial in from their next start on."""
+        self.heard: list[tuple[str, str, str]] = []
+        """(plugin, container, path) of each request, in order."""
+        self.runs: dict[str, asyncio.Task[None]] = {}
+        """By container: the run that lasts."""
+        self._engine = engine
+        self._group: asyncio.TaskGroup
+
+    @asynccontextmanager
+    async def playing(self) -> AsyncIterator["Players"]:
+        """While it lasts, what starts is played."""
+        self._engine.on_start = self._start
+        async with asyncio.TaskGroup() as self._group:
+            follower = self._group.create_task(self._follow())
+            try:
+                yield self
+            finally:
+                self._engine.on_start = None
+                follower.cancel()
+                for run in self.runs.values():
+                    run.cancel()
+
+    def _start(self, spec: ContainerSpec, state: ContainerState) -> None:
+        if spec.plugin_id not in self.mute:
+            run = self._group.create_task(play(spec, state.container_id, self.heard))
+            self._end(state.container_id)
+            self.runs[state.container_id] = run
+
+    async def _follow(self) -> None:
+        """A run ends with its container."""
+        while True:
+            with contextlib.suppress(EngineUnavailable):
+                async for event in self._engine.events({}, since=float("-inf")):
+                    if event.kind in {EngineEventKind.DIED, EngineEventKind.REMOVED}:
+                        container = await self._engine.inspect(event.container_id)
+                        if container is None or container.exit_code is not None:
+                            self._end(event.container_id)
+            await asyncio.sleep(REDIAL_SECONDS)
+
+    def _end(self, container_id: str) -> None:
+        run = self.runs.pop(container_id, None)
+        if run is not None:
+            run.cancel()
+
+
+async def play(spec: ContainerSpec, container_id: str, heard: list[tuple[str, str, str]]) -> None:
+    """One run of one container, until it is cancelled."""
+    [folder] = [Path(m.source) for m in spec.bind_mounts if m.target == SOCKETS]
+    environment = dict(spec.environment)
+    lanes = ["control", *["calls"] * int(environment["ORCHESTRATOR_CONNECTIONS"])]
+    if environment.get("ORCHESTRATOR_EVENTS") == "1":
+        lanes.append("events")
+    who = (spec.plugin_id, container_id)
+    async with asyncio.TaskGroup() as group:
+        for lane in lanes:
+            group.create_task(_serve(folder / PLUGIN_SOCKET, lane, who, heard))
+
+
+async def _serve(
+    socket: Path, lane: str, who: tuple[str, str], heard: list[tuple[str, str, str]]
+) -> None:
+    """One lane: dial, answer, and dial again when the host is gone."""
+    while True:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError):
+            reader, writer = await _dial(socket)
+            try:
+                writer.write(_UPGRADE % lane.encode())
+                head = await reader.readuntil(b"\r\n\r\n")
+                while b" 101 " in head.split(b"\r\n")[0]:
+                    await _answer(reader, writer, who, heard)
+            finally:
+                writer.close()
+        await asyncio.sleep(REDIAL_SECONDS)
+
+
+async def _dial(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Through the folder's descriptor: unix socket addresses end at 107 bytes."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return await asyncio.open_unix_connection(f"/proc/self/fd/{folder}/{path.name}")
+    finally:
+        os.close(folder)
+
+
+async def _answer(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    who: tuple[str, str],
+    heard: list[tuple[str, str, str]],
+) -> None:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+    path = head.split(" ")[1]
+    length = head.partition("content-length: ")[2].split("\r\n")[0]
+    body = await reader.readexactly(int(length or 0))
+    heard.append((*who, path))
+    answer = json.dumps(_content(path, body, who)).encode()
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(answer), answer))
+
+
+def _content(path: str, body: bytes, who: tuple[str, str]) -> dict[str, Any]:
+    if path == "/v1/execute":
+        return {"by": who[1], "echo": json.loads(body)}
+    return {"state": "ready"} if path == "/v1/status" else {}
