@@ -191,8 +191,10 @@ class MemoryEngine:
         await self._enter("events")
         if opened is not None:
             opened()
+        there, number = len(self._events.items), -1
         async for event in self._events.follow():
-            if event.at >= since and labels.items() <= set(event.labels):
+            number += 1  # as Docker: `since` is asked of what happened before, not of what is new
+            if (number >= there or event.at >= since) and labels.items() <= set(event.labels):
                 yield event
         raise EngineUnavailable("The in-memory engine was made unavailable")
 

@@ -29,7 +29,7 @@ class History:
 
 def note_failure(history: History, reason: str, *, detail: str = "", at: float) -> History:
     """`history` with one more failure; what lies before the window is dropped."""
-    recent = tuple(when for when in history.failures if when > at - WINDOW_SECONDS)
+    recent = _recent(history, now=at)
     return replace(history, failures=(*recent, at), reason=reason, detail=detail)
 
 
@@ -59,8 +59,18 @@ def next_start(history: History, *, now: float) -> float | None:
     if len(history.failures) > MAX_FAILURES:
         # `note_failure` kept those within the window of the last one; waiting mends nothing.
         return None
-    recent = [when for when in history.failures if when > now - WINDOW_SECONDS]
+    recent = _recent(history, now=now)
     if not recent:
         return now
     delay = min(FIRST_DELAY_SECONDS * 2.0 ** (len(recent) - 1), MAX_DELAY_SECONDS)
     return max(recent) + delay
+
+
+def _recent(history: History, *, now: float) -> tuple[float, ...]:
+    """The failures that count now.
+
+    Those far ahead were noted before the clock was set back: nobody knows how long ago they were,
+    and to wait until the clock comes to them could take a day.
+    """
+    first, last = now - WINDOW_SECONDS, now + MAX_DELAY_SECONDS
+    return tuple(when for when in history.failures if first < when <= last)

@@ -132,6 +132,7 @@ class AuditLog:
             try:
                 place = await asyncio.to_thread(self._sync)
                 self._anchor(place)
+                self.trouble = ""  # what was lost before stays counted, and is told in the log
             except (OSError, StoreUnavailable) as error:
                 self.trouble = str(error)
 

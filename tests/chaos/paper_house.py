@@ -7,19 +7,21 @@ it: tests/chaos/test_killed_daemon.py does that, with processes and containers.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import yaml
 
-from orchestrator.clock import Clock, SystemClock
+from orchestrator.clock import SystemClock
 from orchestrator.daemon.build import Backends, Daemon, build
 from orchestrator.daemon.router import ManagerRouter
+from orchestrator.daemon.run import _tasks as tasks_of
 from orchestrator.daemon.settings import DaemonSettings
+from orchestrator.engine.base import LABEL_PLUGIN
 from orchestrator.engine.memory import MemoryEngine
 from orchestrator.engine.memory_networks import MemoryNetworks
 from orchestrator.engine.memory_stores import MemoryImages, MemoryVolumes
@@ -27,11 +29,22 @@ from orchestrator.engine.share_mounts import ShareMounts
 from orchestrator.manager.statuses import statuses
 from orchestrator.model.container import ContainerPhase
 from orchestrator.sandbox.call import Call, CallFailure, Reply
+from orchestrator.sandbox.desk import invoke
 from tests.chaos.boundaries import Boundaries, Killed, Wrapped
 from tests.support.paper import Players
 
 SECONDS: Final = 60.0
 """No wait of a test is longer, on however busy a machine."""
+
+
+class TurnedClock(SystemClock):
+    """The machine's clock, which somebody sets: the monotonic one goes on as ever."""
+
+    def __init__(self) -> None:
+        self.ahead_seconds = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.ahead_seconds
 
 
 class PaperHouse:
@@ -40,13 +53,14 @@ class PaperHouse:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.settings = DaemonSettings(home=folder / "home")
         self.settings.folder.mkdir(parents=True)
-        self.clock: Clock = SystemClock()
-        self.engine = MemoryEngine()
+        self.clock = TurnedClock()
+        self.engine = MemoryEngine(clock=self.clock)
         self.images, self.volumes = MemoryImages(), MemoryVolumes()
         self.networks = MemoryNetworks()
         self.players = Players(self.engine)
         self.config = folder / "orchestrator.yaml"
-        self.config.write_text("policy: {}\n")
+        # An update would wait two seconds, each time, to see that the new one stays well.
+        self.config.write_text("policy: {rollout: {min_healthy_seconds: 0}}\n")
         self.manifests = folder / "manifests"
         self.manifests.mkdir()
         self.boundaries = Boundaries()
@@ -95,15 +109,12 @@ class PaperHouse:
             build(self.settings, backends, clock=self.clock, shut_down=lambda: None) as self.daemon,
             asyncio.TaskGroup() as group,
         ):
-            tasks = [group.create_task(run()) for run in self._runs()]
+            tasks = [group.create_task(run()) for run in tasks_of(self.daemon).values()]
             try:
                 yield
             finally:
                 for task in tasks:
                     task.cancel()
-
-    def _runs(self) -> list[Callable[[], Awaitable[None]]]:
-        return [self.daemon.manager.loop.run, self.daemon.leftovers.run]
 
     def _wrap(self, backend: Any) -> Any:
         return Wrapped(backend, self.boundaries)
@@ -143,9 +154,13 @@ class PaperHouse:
 
     async def converged(self) -> None:
         """Until every plugin is as the manifests say, or for too long."""
-        async with asyncio.timeout(SECONDS):
-            while await self.amiss():  # noqa: ASYNC110 - from outside, as a user would look
-                await asyncio.sleep(0.005)
+        found: list[str] = ["nothing was looked at"]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SECONDS):
+                while found:
+                    await asyncio.sleep(0.005)  # it looks from outside, as a user would
+                    found = await self.amiss()
+        assert found == []
 
     async def amiss(self) -> list[str]:
         """What is not as the manifests say, in words; the oracle knows no digest and no plan."""
@@ -192,12 +207,24 @@ class PaperHouse:
             *(f"sandbox {name}" for name in self.daemon.manager.fleet.sandboxes.keys() - sandboxes),
         ]
 
-    async def call(self, plugin_id: str, body: bytes = b"{}") -> Reply | CallFailure:
+    def container(self, plugin_id: str) -> str:
+        """The id of the plugin's only container."""
+        fleet = self.daemon.manager.fleet
+        [found] = [
+            container.container_id
+            for container in fleet.containers.values()
+            if container.label(LABEL_PLUGIN) == plugin_id
+        ]
+        return found
+
+    async def call(
+        self, plugin_id: str, body: bytes = b"{}", *, deadline_seconds: float = SECONDS
+    ) -> Reply | CallFailure:
         target = ManagerRouter(self.daemon.manager).route(plugin_id)
         if isinstance(target, CallFailure):
             return target
-        call = Call(request_id="chaos", deadline_seconds=SECONDS, content_length=len(body))
-        return await target.invoke(replace(call), body)
+        call = Call(request_id="chaos", deadline_seconds=deadline_seconds, content_length=len(body))
+        return await invoke(target, call, body)
 
 
 @asynccontextmanager

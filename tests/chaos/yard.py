@@ -94,7 +94,8 @@ class Yard:
     # -- what is wanted and what there is -------------------------------------------------------
 
     def up(self) -> None:
-        self.client.apply([self.instance.manifests], None)
+        config = self.instance.config
+        self.client.apply([self.instance.manifests], config if config.exists() else None)
 
     @property
     def wanted(self) -> list[str]:
@@ -131,8 +132,8 @@ class Yard:
         except AssertionError as error:
             raise AssertionError(f"{last}\n{self.instance.log()}") from error
 
-    def killed_or_converged(self) -> bool:
-        """Whether the daemon that was armed came to its boundary."""
+    def killed_or_converged(self) -> None:
+        """Until the daemon that was armed came to its boundary, or has none left."""
 
         def over() -> bool:
             if not self.lives:
@@ -143,7 +144,6 @@ class Yard:
                 return False
 
         eventually(over, seconds=SECONDS, every=0.02)
-        return not self.lives
 
     def left_over(self) -> list[str]:
         """What belongs to no plugin that runs. All has converged."""
@@ -173,6 +173,25 @@ class Yard:
         lines = Path("/proc/self/mounts").read_text().splitlines()
         mine = [line for line in lines if self.instance.name in line]
         return [line for line in mine if not any(v in line for v in self.instance.volumes())]
+
+    def echo(self, plugin_id: str) -> int:
+        """The status of a call; whoever answers it with 200 answers it right."""
+        body = b'{"well":1}'
+        result = self.client.call(
+            plugin_id, body, content_type="application/json", tool="echo", timeout_seconds=None
+        )
+        assert result.status != 200 or result.body == body
+        return result.status
+
+    @property
+    def open_files(self) -> int:
+        """Of the daemon."""
+        return len([*Path(f"/proc/{self.pid}/fd").iterdir()])
+
+    @property
+    def threads(self) -> int:
+        """Of the daemon."""
+        return len([*Path(f"/proc/{self.pid}/task").iterdir()])
 
     def audit_is_whole(self) -> bool:
         return bool(self.client.audit_verify()["intact"])

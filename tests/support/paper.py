@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,8 @@ from orchestrator.sandbox.listener import PLUGIN_SOCKET
 
 SOCKETS: Final = "/run/orchestrator"
 REDIAL_SECONDS: Final = 0.01
+HANG: Final = b'{"hang": true}'
+"""A call that is never answered."""
 _UPGRADE: Final = (
     b"GET /v1/serve HTTP/1.1\r\nHost: orchestrator\r\nConnection: Upgrade\r\n"
     b"Upgrade: PTTH/1.0\r\nX-Lane: %b\r\n\r\n"
@@ -57,7 +60,7 @@ class Players:
 
     def _start(self, spec: ContainerSpec, state: ContainerState) -> None:
         if spec.plugin_id not in self.mute:
-            run = self._group.create_task(play(spec, state.container_id, self.heard))
+            run = self._group.create_task(play(part_of(spec, state.container_id), self.heard))
             self._end(state.container_id)
             self.runs[state.container_id] = run
 
@@ -78,17 +81,36 @@ class Players:
             run.cancel()
 
 
-async def play(spec: ContainerSpec, container_id: str, heard: list[tuple[str, str, str]]) -> None:
-    """One run of one container, until it is cancelled."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What a player must know of its container."""
+
+    plugin_id: str
+    container_id: str
+    socket: Path
+    lanes: tuple[str, ...]
+
+
+def part_of(spec: ContainerSpec, container_id: str) -> Part:
+    """As the container would find it in its mounts and environment."""
     [folder] = [Path(m.source) for m in spec.bind_mounts if m.target == SOCKETS]
     environment = dict(spec.environment)
-    lanes = ["control", *["calls"] * int(environment["ORCHESTRATOR_CONNECTIONS"])]
-    if environment.get("ORCHESTRATOR_EVENTS") == "1":
-        lanes.append("events")
-    who = (spec.plugin_id, container_id)
+    calls = int(environment["ORCHESTRATOR_CONNECTIONS"])
+    events = ["events"] if environment.get("ORCHESTRATOR_EVENTS") == "1" else []
+    return Part(
+        plugin_id=spec.plugin_id,
+        container_id=container_id,
+        socket=folder / PLUGIN_SOCKET,
+        lanes=("control", *["calls"] * calls, *events),
+    )
+
+
+async def play(part: Part, heard: list[tuple[str, str, str]]) -> None:
+    """One run of one container, until it is cancelled."""
+    who = (part.plugin_id, part.container_id)
     async with asyncio.TaskGroup() as group:
-        for lane in lanes:
-            group.create_task(_serve(folder / PLUGIN_SOCKET, lane, who, heard))
+        for lane in part.lanes:
+            group.create_task(_serve(part.socket, lane, who, heard))
 
 
 async def _serve(
@@ -128,6 +150,8 @@ async def _answer(
     length = head.partition("content-length: ")[2].split("\r\n")[0]
     body = await reader.readexactly(int(length or 0))
     heard.append((*who, path))
+    if body == HANG:
+        await asyncio.Event().wait()
     answer = json.dumps(_content(path, body, who)).encode()
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(answer), answer))
 

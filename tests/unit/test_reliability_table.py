@@ -7,6 +7,8 @@ from tests.unit.pages import ROOT, table
 FOLDER = "tests/chaos"
 FAULTS = {
     "the daemon is killed at any step of a deployment, a change or a removal",
+    "the clock is set forth or back",
+    "the network behind a broker is cut",
 }
 """Every fault that must be survived."""
 
