@@ -27,8 +27,10 @@ def deploy(workshop: Workshop) -> None:
 
 
 def change(workshop: Workshop) -> None:
-    limits = {"max_concurrent_requests": 3}
-    workshop.small("e2e-disk", info={"permissions": WRITES, "limits": limits}, permissions=WRITES)
+    """`disk` has to stop before it starts anew; calls to `base` move over."""
+    newer = {"version": "2.0.0"}
+    workshop.small("e2e-base", info=newer)
+    workshop.small("e2e-disk", info={"permissions": WRITES, **newer}, permissions=WRITES)
 
 
 def remove(workshop: Workshop) -> None:

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import docker
 import yaml
 
 from orchestrator.client.client import DaemonClient, DaemonNotRunning, DaemonProblem
-from tests.support.instance import ROOT, Instance, engine, eventually
+from tests.support.instance import ROOT, Instance, eventually
 
 SECONDS: Final = 90.0
 """No wait of a test is longer, on however busy a machine."""
@@ -26,6 +27,7 @@ class Yard:
         self.instance = instance
         self.client = DaemonClient(self.home / "daemon.sock")
         self.pid = 0
+        self._engine = docker.APIClient(instance.variables.get("DOCKER_HOST"))
         self._arm = instance.folder / "arm"
         self._starter: subprocess.Popen[str]
 
@@ -53,6 +55,7 @@ class Yard:
         finally:
             self.kill()
             self._starter.communicate("")
+            self._engine.close()
 
     # -- the daemon -----------------------------------------------------------------------------
 
@@ -99,25 +102,42 @@ class Yard:
 
     @property
     def wanted(self) -> list[str]:
+        return [name for name, _ in self._versions()]
+
+    def _versions(self) -> list[tuple[str, str]]:
+        """(plugin, its version), as the user's files say."""
+        manifests = [
+            yaml.safe_load(path.read_text()) for path in self.instance.manifests.glob("*.yaml")
+        ]
+        folders = {
+            each["metadata"]["name"]: Path(each["spec"]["source"]["build"]) for each in manifests
+        }
         return sorted(
-            yaml.safe_load(path.read_text())["metadata"]["name"]
-            for path in self.instance.manifests.glob("*.yaml")
+            (name, yaml.safe_load((folder / "plugin.yaml").read_text())["version"])
+            for name, folder in folders.items()
         )
 
     def rows(self) -> list[dict[str, Any]]:
         return self.client.plugins()
 
+    def containers(self) -> list[dict[str, Any]]:
+        """All that carry the instance's labels, as the engine has them."""
+        found = self._engine.containers(all=True, filters=self.instance._chosen())
+        return [*found]
+
     def amiss(self) -> list[str]:
-        """What the daemon says is not as the manifests have it."""
-        rows = self.rows()
-        wanted = self.wanted
+        """What is not as the manifests have it."""
         found = [
             f"{row['plugin_id']}: {row['status']} {row['detail']}"
-            for row in rows
+            for row in self.rows()
             if (row["status"], row["detail"]) != ("active", "running")
         ]
-        names = sorted(row["plugin_id"] for row in rows)
-        return [*found, *([f"found {names}, expected {wanted}"] if names != wanted else [])]
+        labels = [container["Labels"] for container in self.containers()]
+        there = sorted(
+            (each["orchestrator.plugin"], each["orchestrator.version"]) for each in labels
+        )
+        due = self._versions()
+        return [*found, *([f"found {there}, expected {due}"] if there != due else [])]
 
     def converged(self) -> None:
         """Until all is as it should be; says what is not, if that takes too long."""
@@ -147,10 +167,8 @@ class Yard:
 
     def left_over(self) -> list[str]:
         """What belongs to no plugin that runs. All has converged."""
-        chosen = self.instance._chosen()
-        with engine() as client:
-            containers = client.containers(all=True, filters=chosen)
-            networks = [network["Name"] for network in client.networks(filters=chosen)]
+        networks = self._engine.networks(filters=self.instance._chosen())
+        containers = self.containers()
         sandboxes = {c["Labels"]["orchestrator.sandbox"] for c in containers}
         names = sorted(c["Labels"]["orchestrator.plugin"] for c in containers)
         states = [c["State"] for c in containers if c["State"] != "running"]
@@ -158,7 +176,7 @@ class Yard:
         return [
             *([f"containers of {names}"] if names != self.wanted else []),
             *(f"a container is {state}" for state in states),
-            *(f"network {name}" for name in networks),
+            *(f"network {network['Name']}" for network in networks),
             *(f"folder {path}" for path in folders if path.name not in sandboxes),
             *(f"mount {line}" for line in self._mounts()),
         ]

@@ -7,6 +7,11 @@ from tests.unit.pages import ROOT, table
 FOLDER = "tests/chaos"
 FAULTS = {
     "the daemon is killed at any step of a deployment, a change or a removal",
+    "the daemon is killed at random under load",
+    "plugins crash, exit, hang, run out of memory",
+    "plugins are killed, stopped, paused or removed behind the daemon's back",
+    "the engine is killed and started again",
+    "the disk of the state folder is full",
     "the clock is set forth or back",
     "the network behind a broker is cut",
 }
