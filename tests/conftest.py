@@ -10,6 +10,7 @@ from hypothesis import settings
 
 from orchestrator.engine.docker_client import DockerClients
 from orchestrator.errors import OrchestratorError
+from tests.support.groups import group_of
 from tests.support.instance import Instance, new_name
 from tests.support.internet import addresses, host_service, internet
 
@@ -30,6 +31,12 @@ def _why_no_engine() -> str | None:
     except OrchestratorError as error:
         return str(error)
     return None
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the mark
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item, config.rootpath)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

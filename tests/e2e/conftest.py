@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import fcntl
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,13 +32,26 @@ def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def images() -> Iterator[None]:
-    """Images of plugins made for a test are of no use after it."""
-    yield
+    """Images of plugins made for a test are of no use after it; the last run that uses them ends.
+
+    They are named after what is in them, so that runs side by side have them in common.
+    """
+    with (Path(tempfile.gettempdir()) / "orchestrator-tests-images.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        yield
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        _remove_images()
+
+
+def _remove_images() -> None:
     with engine() as client:
         tags = [tag for image in client.images() for tag in image["RepoTags"] or []]
         for tag in tags:
             if tag.startswith(f"orchestrator/{PREFIX}"):
-                # Another run of these tests may be at it.
+                # A user may be at it.
                 with contextlib.suppress(APIError):
                     client.remove_image(tag)
 
