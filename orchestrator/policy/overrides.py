@@ -163,10 +163,14 @@ def _both(one: Permission | None, other: Permission) -> Permission:
 
 
 def _either(name: str, one: object, other: object) -> object:
-    if isinstance(one, tuple) and isinstance(other, tuple):
-        unbounded = name in _OPEN_WHEN_EMPTY and not (one and other)
-        return () if unbounded else tuple(dict.fromkeys(one + other))
-    return bool(one) or bool(other)
+    if not (isinstance(one, tuple) and isinstance(other, tuple)):
+        return bool(one) or bool(other)
+    if (one and other) or name not in _OPEN_WHEN_EMPTY:
+        return tuple(dict.fromkeys(one + other))
+    if name == "allow" and set(one + other) - {INTERNET, NAMES}:
+        # Nothing said is the internet and no more: what is named beside it stays named.
+        return tuple(dict.fromkeys((INTERNET, *one, *other)))
+    return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +236,9 @@ def _on_the_internet(place: str) -> bool:
         network = IPv4Network(place)
     except ValueError:
         return False
-    return not any(network.overlaps(IPv4Network(other)) for other in NOT_GLOBAL)
+    # A single address may be the host's own, which only naming it opens.
+    alone = network.prefixlen == network.max_prefixlen
+    return not alone and not any(network.overlaps(IPv4Network(other)) for other in NOT_GLOBAL)
 
 
 def _shown(name: str, values: frozenset[str]) -> str:

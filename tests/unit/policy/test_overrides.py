@@ -19,6 +19,7 @@ from orchestrator.model.permissions import (
 )
 from orchestrator.policy.decide import decide
 from orchestrator.policy.grant import PermissionRefused
+from orchestrator.policy.guard import guard_rules
 from orchestrator.policy.overrides import (
     Effective,
     Override,
@@ -132,6 +133,18 @@ def test_a_grant_without_parameters_is_all_that_the_plugin_asks(make: Any) -> No
             NetworkAccess(allow=("192.0.2.2",)),
             NetworkAccess(allow=("192.0.2.1", "192.0.2.2")),
         ),
+        # Without `allow` it is the internet, to which these addresses do not belong.
+        (
+            NetworkAccess(allow=("192.0.2.1",), ports=(1,)),
+            NetworkAccess(ports=(2,)),
+            NetworkAccess(allow=("internet", "192.0.2.1"), ports=(1, 2)),
+        ),
+        (
+            NetworkAccess(),
+            NetworkAccess(allow=("192.0.2.0/24",)),
+            NetworkAccess(allow=("internet", "192.0.2.0/24")),
+        ),
+        (NetworkAccess(allow=("dns",)), NetworkAccess(), NetworkAccess()),
     ],
 )
 def test_a_grant_takes_nothing_away(make: Any, manifest: Any, grant: Any, both: Any) -> None:
@@ -259,3 +272,37 @@ def test_overrides_never_get_past_decide_and_their_order_does_not_matter(
         return
     # What was within bounds without overrides is so with them.
     decide(info, effective.over(manifest), policy, config={})
+
+
+NETWORKS = st.builds(
+    NetworkAccess,
+    allow=subsets("192.0.2.1", "192.0.2.0/24", "8.8.8.8", "internet", "dns"),
+    ports=subsets(1, 2),
+    raw=st.booleans(),
+)
+
+
+@given(granted=NETWORKS, more=NETWORKS)
+def test_whom_manifest_or_grant_lets_reach_both_together_let_reach(
+    make: Any, granted: NetworkAccess, more: NetworkAccess
+) -> None:
+    """Told by the rules that the guard holds."""
+    wish = NetworkAccess(raw=True)
+    effective = apply_overrides(
+        make.info(permissions=(wish,)),
+        make.manifest(granted),
+        make.policy(egress=TEST_NETWORK),
+        [grant_of(more)],
+    )
+    [both] = effective.permissions
+    limits = make.info().limits
+    together = guard_rules(both, limits)
+    apart = [guard_rules(granted, limits), guard_rules(more, limits)]
+
+    for name in ("addresses", "networks"):
+        named = {place for rules in apart for place in getattr(rules, name)}
+        assert set(getattr(together, name)) == named
+    for name in ("internet", "names", "icmp"):
+        assert getattr(together, name) == any(getattr(rules, name) for rules in apart)
+    anything = not all(rules.ports for rules in apart)
+    assert set(together.ports) == (set() if anything else {*apart[0].ports, *apart[1].ports})
