@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
 
 from orchestrator.engine.docker_client import DockerClients
 from orchestrator.errors import OrchestratorError
-from tests.support.groups import group_of
+from tests.support.groups import ByGroup, check_group
 from tests.support.instance import Instance, new_name
 from tests.support.internet import addresses, host_service, internet
 
@@ -33,10 +34,13 @@ def _why_no_engine() -> str | None:
     return None
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the mark
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item, config.rootpath)))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    check_group(item)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByGroup | None:
+    return ByGroup(config, log) if config.option.dist == "loadgroup" else None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
