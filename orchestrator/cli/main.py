@@ -30,7 +30,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "explain": ("orchestrator.cli.explain", "Say what a plugin may do and what holds it."),
         "permissions": (
             "orchestrator.cli.permissions",
-            "List, check, grant and revoke permissions.",
+            "List, check, grant, revoke and reset permissions.",
         ),
         "rollout": (
             "orchestrator.cli.rollout",

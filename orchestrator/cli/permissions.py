@@ -20,7 +20,7 @@ WIDTH = 300
 @instance_option
 @click.pass_context
 def command(context: click.Context, *, instance: str | None) -> None:
-    """List, check, grant and revoke the permissions of plugins while they run."""
+    """List, check, grant, revoke and reset the permissions of plugins while they run."""
     context.obj = instance
 
 
@@ -107,6 +107,25 @@ def revoke(context: click.Context, *, plugin: str, permission: str, reason: str)
     """
     client_of(context.obj).revoke_permission(plugin, permission, who=user_name(), why=reason)
     click.echo(f"{plugin}: {permission} is revoked; `permissions grant` lifts that")
+
+
+@command.command()
+@click.argument("plugin")
+@click.argument("permission", required=False, metavar="[PERMISSION]")
+@_reason_option
+@click.pass_context
+def reset(context: click.Context, *, plugin: str, permission: str | None, reason: str) -> None:
+    """Forget what was granted and revoked by command: the manifest alone holds again.
+
+    Of one permission, or of all that the plugin has been granted or was revoked.
+    """
+    client = client_of(context.obj)
+    forgotten = client.reset_permissions(plugin, permission, who=_user(), why=reason)
+    for found in forgotten:
+        click.echo(f"{plugin}: forgot that {found['permission']} was {found['state']}")
+    if not forgotten:
+        which = permission or "any permission"
+        click.echo(f"{plugin}: {which} was neither granted nor revoked by command")
 
 
 def held_lines(plugin_id: str, held: Mapping[str, Any]) -> Sequence[str]:

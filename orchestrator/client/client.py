@@ -181,6 +181,15 @@ class DaemonClient:
             f"{plugin_id}/permissions/{quote(permission, safe='')}/revoke", who, why
         )
 
+    def reset_permissions(
+        self, plugin_id: str, permission: str | None, *, who: str, why: str
+    ) -> list[dict[str, str]]:
+        """The grants and revokes that were forgotten, each `permission` and `state`."""
+        one = f"/{quote(permission, safe='')}" if permission is not None else ""
+        path = f"/v1/plugins/{plugin_id}/permissions{one}/reset"
+        answer: dict[str, list[dict[str, str]]] = self._json("POST", path, {"who": who, "why": why})
+        return answer["forgotten"]
+
     def grant_update(self, plugin_id: str, update: str, *, who: str, why: str) -> list[str]:
         """What the update asks for more. Raises DaemonProblem (update_changed)."""
         path = f"/v1/plugins/{plugin_id}/updates/{quote(update, safe='')}/grant"

@@ -52,10 +52,11 @@ class Overrides:
         self._store.put_all(OVERRIDE, dict([override_record(override)]))
         self._held[_key(override)] = override
 
-    def drop(self, override: Override) -> None:
-        """On disk first: what is dropped gives rights. Raises StoreUnavailable."""
-        self._store.put_all(OVERRIDE, {_key(override): None})
-        self._held.pop(_key(override), None)
+    def drop(self, *overrides: Override) -> None:
+        """On disk first: what is dropped gives rights. All or none. Raises StoreUnavailable."""
+        self._store.put_all(OVERRIDE, {_key(override): None for override in overrides})
+        for override in overrides:
+            self._held.pop(_key(override), None)
 
     def settle(self, inputs: Inputs, policy: SecurityPolicy) -> Deployment:
         """Inputs, decided and compiled under the overrides as they are now."""

@@ -113,6 +113,35 @@ class PermissionSystem:
         self._note(override, AuditOutcome.DONE, {"changed": had})
         return had
 
+    async def reset_permissions(
+        self,
+        plugin_id: str,
+        permission: PermissionKind | None = None,
+        *,
+        who: str = OPERATOR,
+        why: str = "",
+    ) -> tuple[Override, ...]:
+        """Forget grants and revokes, of one permission or of all: the manifest alone holds again.
+
+        What was forgotten. What only a grant gave goes as by a narrower manifest. Raises
+        PluginNotFound, PermissionRefused and its kin, StoreUnavailable.
+        """
+        data: dict[str, JsonValue] = {"permission": permission or "", "user": who}
+        outcome = AuditOutcome.REFUSED
+        try:
+            async with self._manager.one:
+                forgotten = self._reset(plugin_id, permission)
+            outcome = AuditOutcome.DONE
+            data["forgotten"] = [f"{one.permission} {one.state}" for one in forgotten]
+        except OrchestratorError as error:
+            data |= {"code": error.code, "found": str(error)}
+            raise
+        finally:
+            self._clerk.permission(
+                AuditAction.PERMISSION_RESET, outcome, plugin_id, why=why, data=data
+            )
+        return forgotten
+
     async def grant_update(
         self, plugin_id: str, update: str, *, who: str = OPERATOR, why: str = ""
     ) -> tuple[str, ...]:
@@ -159,6 +188,20 @@ class PermissionSystem:
         self._brake.release(wish.plugin_id, wish.permission)
         self._manager.replace(new, _note(wish))
         return True
+
+    def _reset(self, plugin_id: str, permission: PermissionKind | None) -> tuple[Override, ...]:
+        old, held = self._manager.deployment(plugin_id), self._overrides.all
+        mine = [override for override in held if override.plugin_id == plugin_id]
+        forgotten = [one for one in mine if permission in {None, one.permission}]
+        if not forgotten:
+            return ()
+        new = self._manager.weighed(old, [one for one in held if one not in forgotten])
+        self._manager.check(new)
+        self._overrides.drop(*forgotten)
+        for override in forgotten:
+            self._brake.release(plugin_id, override.permission)
+        self._manager.replace(new)
+        return tuple(sorted(forgotten, key=lambda one: (one.permission, one.state)))
 
     async def _revoke(self, override: Override) -> bool:
         old = self._manager.deployment(override.plugin_id)

@@ -21,6 +21,7 @@ class AuditAction(StrEnum):
     ROLLOUT = "rollout"
     PERMISSION_GRANT = "permission_grant"
     PERMISSION_REVOKE = "permission_revoke"
+    PERMISSION_RESET = "permission_reset"
     EGRESS = "egress"
     DATABASE = "database"
     HOST_CALL = "host_call"

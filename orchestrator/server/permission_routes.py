@@ -1,4 +1,4 @@
-"""Permissions over HTTP: listed, checked, granted and revoked; and updates let through."""
+"""Permissions over HTTP: listed, checked, granted, revoked and reset; and updates let through."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -26,7 +26,7 @@ class PermissionRequestInvalid(OrchestratorError):
 
 
 class Decision(Model):
-    """The body of a grant or revoke: who decided, and why."""
+    """The body of a grant, revoke or reset: who decided, and why."""
 
     who: Annotated[str, Field(min_length=1, max_length=100)] = OPERATOR
     why: Annotated[str, Field(max_length=1_000)] = ""
@@ -47,6 +47,8 @@ class PermissionApi:
             Route(f"{one}/{{permission}}", self.check, methods=["GET"]),
             Route(f"{one}/{{permission}}/grant", self.grant, methods=["POST"]),
             Route(f"{one}/{{permission}}/revoke", self.revoke, methods=["POST"]),
+            Route(f"{one}/reset", self.reset, methods=["POST"]),
+            Route(f"{one}/{{permission}}/reset", self.reset, methods=["POST"]),
             Route("/v1/plugins/{plugin_id}/updates/{update}/grant", self.update, methods=["POST"]),
         ]
 
@@ -84,6 +86,17 @@ class PermissionApi:
             why=decision.why,
         )
         return JSONResponse({"changed": changed})
+
+    async def reset(self, request: Request) -> Response:
+        decision = await _decision(request)
+        forgotten = await self._permissions.reset_permissions(
+            request.path_params["plugin_id"],
+            _permission(request) if "permission" in request.path_params else None,
+            who=decision.who,
+            why=decision.why,
+        )
+        rows = [{"permission": one.permission, "state": one.state} for one in forgotten]
+        return JSONResponse({"forgotten": rows})
 
     async def update(self, request: Request) -> Response:
         decision = await _decision(request)

@@ -73,6 +73,29 @@ def test_a_decision_is_sent_with_who_and_why(shell: Shell, daemon: FakeDaemon, v
     assert body["who"] != ""
 
 
+@pytest.mark.parametrize(
+    ("which", "path"),
+    [(["external_api"], f"{ONE}/reset"), ([], "/v1/plugins/notes/permissions/reset")],
+)
+def test_a_reset_tells_what_it_forgot(
+    shell: Shell, daemon: FakeDaemon, which: list[str], path: str
+) -> None:
+    daemon.answer(path, {"forgotten": [{"permission": "external_api", "state": "revoked"}]})
+    shown = shell("permissions", "reset", "notes", *which, "--reason", "over")
+
+    assert (daemon.asked[-1].method, daemon.asked[-1].path) == ("POST", path)
+    assert json.loads(daemon.asked[-1].body)["why"] == "over"
+    assert shown.out == "notes: forgot that external_api was revoked\n"
+
+
+def test_a_reset_of_nothing_says_so(shell: Shell, daemon: FakeDaemon) -> None:
+    daemon.answer(f"{ONE}/reset", {"forgotten": []})
+    shown = shell("permissions", "reset", "notes", "external_api")
+
+    assert shown.code == 0
+    assert "neither granted nor revoked" in shown.out
+
+
 def test_an_update_is_granted_by_its_id(shell: Shell, daemon: FakeDaemon) -> None:
     path = "/v1/plugins/notes/updates/0123456789ab/grant"
     daemon.answer(path, {"differences": HELD["differences"]})
