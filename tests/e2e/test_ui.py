@@ -5,17 +5,22 @@ import re
 import subprocess
 from collections.abc import Iterator
 from html import unescape
+from http.client import HTTPConnection, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.instance import PLUGINS, Instance
+from orchestrator.clock import SystemClock
+from tests.support.instance import PLUGINS, Instance, eventually
 from tests.support.workshop import Workshop
 
 pytestmark = pytest.mark.docker
+
+BRAKE_SECONDS = 1.0
 
 OTHER = """
 from orchestrator_sdk import PluginInterface, tool
@@ -67,6 +72,42 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Nobody reads it."""
+
+
+class Visits:
+    """A page loaded again and again, without a browser: (status, when) of each."""
+
+    def __init__(self, page: str) -> None:
+        self.seen: list[tuple[int, float]] = []
+        self._url = urlsplit(page)
+        self._over = Event()
+        self._thread = Thread(target=self._visit)
+
+    def __enter__(self) -> "Visits":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(timeout=60)
+
+    def with_status(self, status: int) -> list[float]:
+        return [when for found, when in list(self.seen) if found == status]
+
+    def _visit(self) -> None:
+        answer = self._get(f"{self._url.path}?{self._url.query}")
+        cookie = (answer.getheader("set-cookie") or "").partition(";")[0]
+        while not self._over.wait(0.05):
+            answer = self._get(self._url.path, Cookie=cookie)
+            self.seen.append((answer.status, SystemClock().now()))
+
+    def _get(self, path: str, **headers: str) -> HTTPResponse:
+        connection = HTTPConnection("127.0.0.1", self._url.port or 80, timeout=30)
+        connection.request("GET", path, headers={"Host": self._url.netloc, **headers})
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        return answer
 
 
 class Browser:
@@ -209,6 +250,24 @@ def test_the_other_plugins_page_is_there_for_who_has_its_key(
 def test_a_plugin_whose_manifest_grants_no_pages_has_no_address(pages: Instance) -> None:
     refused = pages.run("ui", "e2e-bare", expect=66)
 
+    assert "not granted user_interface" in refused.stderr
+
+
+def test_a_revoke_takes_the_pages_away_within_a_second_and_a_grant_brings_them_back(
+    pages: Instance,
+) -> None:
+    with Visits(address(pages, "e2e-other")) as visits:
+        eventually(lambda: visits.with_status(200))
+        pages.run("permissions", "revoke", "e2e-other", "user_interface", "--reason", "it begs")
+        returned = SystemClock().now()
+        eventually(lambda: visits.with_status(404))
+        lost = visits.with_status(200)[-1]
+        refused = pages.run("ui", "e2e-other", expect=66)
+        pages.run("permissions", "grant", "e2e-other", "user_interface")
+        granted = SystemClock().now()
+        eventually(lambda: [when for when in visits.with_status(200) if when > granted], seconds=60)
+
+    assert lost - returned < BRAKE_SECONDS
     assert "not granted user_interface" in refused.stderr
 
 

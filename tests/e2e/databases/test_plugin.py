@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from orchestrator.clock import SystemClock
 from tests.e2e.databases.conftest import Services
 from tests.support.instance import Instance, eventually
 from tests.support.workshop import Workshop
@@ -14,11 +16,12 @@ from tests.support.workshop import Workshop
 pytestmark = pytest.mark.docker
 
 MIB = 1 << 20
+BRAKE_SECONDS = 1.0
 HOSTILE, POURER = "e2e-hostile", "e2e-pourer"
 GRANT = {"database_access": {"databases": ["main", "cache"]}}
 HOSTILE_GRANT = {"database_access": {"databases": ["cache"]}}
 HOSTILE_CODE = """
-import errno, socket
+import errno, socket, time
 from orchestrator_sdk import PluginInterface, tool
 
 def dial(path):
@@ -50,6 +53,22 @@ class Plugin(PluginInterface):
         except OSError as error:
             return errno.errorcode[error.errno]
         return "reached"
+
+    @tool
+    def keep(self):
+        # Holds a connection; when it was closed.
+        with dial("cache/redis.sock") as end:
+            end.settimeout(60)
+            end.sendall(b"PING\\r\\n")
+            end.recv(100)
+            print("HOLDS IT", flush=True)
+            try:
+                end.recv(100)
+            except TimeoutError:
+                return 0.0
+            except OSError:
+                pass
+            return time.time()
 
     @tool
     def pour(self):
@@ -88,7 +107,7 @@ def plugins(
         shared_workshop.script(
             name,
             HOSTILE_CODE,
-            info={"permissions": [HOSTILE_GRANT], "tools": tools("flood", "reach", "pour")},
+            info={"permissions": [HOSTILE_GRANT], "tools": tools("flood", "keep", "pour", "reach")},
             permissions=[HOSTILE_GRANT],
             limits={"max_network_mb": 1},
         )
@@ -164,6 +183,30 @@ def test_what_a_stopped_plugin_held_at_the_database_is_gone(
     plugins.up()
 
     assert before == [1]
+
+
+def test_a_revoke_closes_an_open_connection_within_a_second(plugins: Instance) -> None:
+    """The call holds the container's replacement up, and not the brake."""
+    with ThreadPoolExecutor(1) as pool:
+        closed = pool.submit(plugins.call, HOSTILE, tool="keep")
+        eventually(lambda: "HOLDS IT" in plugins.run("logs", HOSTILE).stdout)
+        plugins.run("permissions", "revoke", HOSTILE, "database_access", "--reason", "it leaks")
+        returned = SystemClock().now()
+        at = closed.result()
+    eventually(lambda: plugins.ps()[HOSTILE]["status"] == "active", seconds=60)
+    after = plugins.call(HOSTILE, {"path": "cache/redis.sock"}, tool="reach")
+    plugins.run("permissions", "reset", HOSTILE)
+
+    assert 0 < at < returned + BRAKE_SECONDS
+    assert after == "ENOENT"
+    eventually(lambda: reaches(plugins), seconds=60)
+
+
+def reaches(plugins: Instance) -> bool:
+    """Whether the hostile plugin has its database, once it runs again."""
+    words = json.dumps({"path": "cache/redis.sock"})
+    done = plugins.run("call", HOSTILE, words, "--tool", "reach", expect=None)
+    return done.returncode == 0 and json.loads(done.stdout) == "reached"
 
 
 def test_a_plugin_finds_its_databases_again_behind_a_daemon_that_is_started_anew(
