@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Real databases for the tests: PostgreSQL and Redis from Debian's packages, in a folder of their own.
+#   scripts/test-services.sh install       what is missing, and no more
 #   scripts/test-services.sh start         prints KEY=VALUE lines; `folder` is what stop takes
 #   scripts/test-services.sh stop FOLDER
 # They listen on 127.0.0.1 and on unix sockets below the folder. As root it installs what is missing,
@@ -104,7 +105,8 @@ stop() {
 }
 
 case "${1:-}" in
+  install) provide ;;
   start) start ;;
   stop) stop "${2:?usage: test-services.sh stop FOLDER}" ;;
-  *) echo "usage: test-services.sh start | stop FOLDER" >&2; exit 64 ;;
+  *) echo "usage: test-services.sh install | start | stop FOLDER" >&2; exit 64 ;;
 esac

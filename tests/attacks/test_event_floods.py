@@ -28,12 +28,12 @@ def publish(data: str, **more: str) -> str:
 def test_events_beyond_the_rate_are_refused(house: House) -> None:
     with house.unharmed() as witness:
         statuses = house.do(
-            TALKER, "repeat", path="host.sock", text=publish('{"n": 1}'), times=1_500
+            TALKER, "repeat", path="host.sock", text=publish('{"n": 1}'), times=3_000
         )
 
     assert statuses.keys() <= {"202", "429"}
     assert statuses["429"] > 500
-    assert len(witness.statuses) > 5
+    assert len(witness.statuses) > 2
     assert "rate_limited" in house.refusals(TALKER)
 
 

@@ -31,7 +31,7 @@ def test_a_call_past_its_time_ends_with_a_deadline_and_the_plugin_goes_on(
     time.sleep(1.5)  # longer than a plugin has to dial again
 
     assert "deadline_exceeded" in text
-    assert 1.0 <= took < 3.0
+    assert 1.0 <= took < 12.0  # of the 20 that it would have slept
     assert stuck.answers()
     assert stuck.status()["restarts"] == before["restarts"]
 
