@@ -1,5 +1,7 @@
 """PermissionSystem.reset_permissions: what was granted and revoked by command is forgotten."""
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.manager.manager import PluginNotFound
@@ -46,6 +48,17 @@ async def test_a_reset_of_one_permission_leaves_the_others(house: PermissionHous
     assert house.has == {}
     [left] = house.row.drift
     assert (left.permission, left.state) == (READ, "revoked")
+
+
+async def test_a_reset_leaves_what_was_said_of_other_plugins(house: PermissionHouse) -> None:
+    overrides = house.daemon.permissions._overrides
+    await house.revoke(READ)
+    [mine] = overrides.all
+    theirs = replace(mine, plugin_id="mail")
+    overrides.put(theirs)
+    await house.system.reset_permissions("notes")
+
+    assert overrides.all == (theirs,)
 
 
 async def test_after_a_reset_of_a_revoke_the_brake_no_longer_holds(house: PermissionHouse) -> None:
