@@ -120,7 +120,7 @@ def reset(context: click.Context, *, plugin: str, permission: str | None, reason
     Of one permission, or of all that the plugin has been granted or was revoked.
     """
     client = client_of(context.obj)
-    forgotten = client.reset_permissions(plugin, permission, who=_user(), why=reason)
+    forgotten = client.reset_permissions(plugin, permission, who=user_name(), why=reason)
     for found in forgotten:
         click.echo(f"{plugin}: forgot that {found['permission']} was {found['state']}")
     if not forgotten:
