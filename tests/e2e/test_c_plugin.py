@@ -1,18 +1,17 @@
 """A plugin without SDK, in C and static, by its image and by its folder: all of its life."""
 
-import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.support.instance import PLUGINS, Instance, engine, eventually
+from tests.support.probe import Probe
 from tests.support.workshop import PREFIX
 
 pytestmark = pytest.mark.docker
@@ -54,9 +53,10 @@ def deployed(
 def test_a_static_binary_is_a_whole_plugin(deployed: Instance) -> None:
     binary_input = deployed.run("call", "c-echo", "-", stdin=b"plain text").stdout
     answer = deployed.call("c-echo", {"x": [1, 2]}, tool="echo")
+    sleeper = Probe(deployed, "c-echo")  # in threads: commands take long to start on a busy machine
     since = time.monotonic()
-    calls = [_sleep(deployed, 1.5) for _ in range(3)]
-    slept = [json.loads(call.communicate(timeout=30)[0]) for call in calls]
+    with ThreadPoolExecutor(3) as pool:
+        calls = [pool.submit(sleeper, "sleep", seconds=1.5) for _ in range(3)]
     took = time.monotonic() - since
     late = deployed.run(
         *("call", "c-echo", '{"seconds": 60}', "--tool", "sleep", "--timeout", "0.5"), expect=124
@@ -71,7 +71,7 @@ def test_a_static_binary_is_a_whole_plugin(deployed: Instance) -> None:
 
     assert binary_input == "plain text"
     assert answer == {"x": [1, 2]}
-    assert slept == [{"slept": 1.5}] * 3
+    assert [call.result() for call in calls] == [{"slept": 1.5}] * 3
     # One after the other they would take 4.5 s.
     assert took < 4.0
     assert "[deadline_exceeded]" in late.stderr
@@ -79,14 +79,3 @@ def test_a_static_binary_is_a_whole_plugin(deployed: Instance) -> None:
     assert deployed.call("c-echo", {"new": "daemon"}) == {"new": "daemon"}
     assert deployed.containers() == container
     assert deployed.ps()["c-echo"]["restarts"] == 0
-
-
-def _sleep(instance: Instance, seconds: float) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "orchestrator", "call", "c-echo"),
-            *(json.dumps({"seconds": seconds}), "--tool", "sleep"),
-        ],
-        env=instance.environment(),
-        stdout=subprocess.PIPE,
-    )
