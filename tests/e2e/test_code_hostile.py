@@ -50,7 +50,7 @@ class Bench:
     async def full(self) -> None:
         """The pool is full again, and everything used is gone."""
         size = self.policy.pool_size
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not (len(self.maker.boxes) == size == self._ready()):  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.05)
             containers = await self.engine.list(self.labels)
@@ -153,7 +153,7 @@ async def test_what_waits_is_paused_and_still_answers(bench: Bench) -> None:
     bench.policy = CodePolicy(pool_size=1, awake=0)
     await bench.run("1")
     await bench.full()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await bench.phases() != [ContainerPhase.PAUSED]:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.05)
     result = await bench.run("context + 1", 41)
@@ -236,7 +236,7 @@ async def test_hostile_code_ends_in_time_and_its_container_is_gone(
     after = await bench.run("'fine'")
 
     assert result.reason in reasons, result
-    assert took < 10
+    assert took < 30  # of the sixty seconds and more that it would go on
     assert len(result.stdout) <= 1 << 20
     assert after.result == "fine"
 

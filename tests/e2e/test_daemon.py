@@ -50,7 +50,7 @@ def test_a_killed_daemon_leaves_plugins_running_and_the_next_one_adopts_them(
 
     assert alive == [True, True]
     assert answer == '{"are you": "there"}\n'
-    assert took < 5.0
+    assert took < 15.0
     assert instance.containers() == containers
     assert started(instance) == times
     assert {row["restarts"] for row in instance.ps().values()} == {0}

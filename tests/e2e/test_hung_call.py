@@ -49,7 +49,7 @@ def test_a_plugin_that_ignores_its_deadline_is_replaced_and_its_neighbour_feels_
     rows = instance.ps()
 
     assert "[deadline_exceeded]" in late.stderr
-    assert 1.0 <= took < 3.0
+    assert 1.0 <= took < 15.0
     assert answer == '{"greeting":"hello"}\n'
     assert rows["e2e-worker"]["reason"] == "stuck"
     assert len(codes) > 3

@@ -225,13 +225,13 @@ async def test_many_stubborn_programs_do_not_hold_up_other_requests(docker_world
     clock = SystemClock()
     async with asyncio.TaskGroup() as group:
         for container_id in ids:
-            group.create_task(docker_world.engine.stop(container_id, grace_seconds=2))
+            group.create_task(docker_world.engine.stop(container_id, grace_seconds=4))
         await asyncio.sleep(0.7)
         begin = clock.monotonic()
         await docker_world.engine.inspect(ids[0])
         took = clock.monotonic() - begin
 
-    assert took < 0.7
+    assert took < 2.5  # else it waits for the first of them to be killed
 
 
 async def test_the_engine_tells_what_it_can_hold(docker_world: Any) -> None:
