@@ -1,64 +1,35 @@
-"""Puts the plugin's folder and the SDK on the import path, and plays the host for its tools."""
+"""The plugin started outside its container."""
 
-import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import jsonschema_rs
 import pytest
-import yaml
+
+from tests.support.shipped import Shipped, importable, info_of
 
 _PLUGIN = Path(__file__).parents[1]
-for _folder in (_PLUGIN.parent / "sdk", _PLUGIN):
-    if str(_folder) not in sys.path:
-        sys.path.insert(0, str(_folder))
+importable(_PLUGIN)
 
 
 @pytest.fixture(scope="session")
 def info() -> dict[str, Any]:
-    """plugin.yaml as it is."""
-    return yaml.safe_load((_PLUGIN / "plugin.yaml").read_text())
+    return info_of(_PLUGIN)
 
 
 @pytest.fixture
 def start(info: dict[str, Any]) -> Iterator[Callable[..., Any]]:
     """Starts the plugin with plugin.yaml's defaults; its tools then keep to their schemas."""
-    # Here, because the folders come on the path above.
-    from knowledge_search import KnowledgeSearch  # noqa: PLC0415
-    from orchestrator_sdk.testing import PluginTester  # noqa: PLC0415
+    from knowledge_search import KnowledgeSearch  # noqa: PLC0415 - found by the path laid above
 
-    testers: list[PluginTester] = []
+    with Shipped(info) as shipped:
 
-    def _start(*, max_disk_mb: int = 64, **config: object) -> Callable[..., Any]:
-        properties = info["config_schema"]["properties"]
-        defaults = {name: schema["default"] for name, schema in properties.items()}
-        whole = {**defaults, **config}
-        jsonschema_rs.validate(info["config_schema"], whole)
-        tester = PluginTester(
-            KnowledgeSearch,
-            config=whole,
-            permissions={"file_system_write": {}},
-            limits={"max_disk_mb": max_disk_mb},
-        )
-        tester.__enter__()
-        testers.append(tester)
-        return _schema_keeping(tester, info)
+        def _start(*, max_disk_mb: int = 64, **config: object) -> Callable[..., Any]:
+            return shipped.start(
+                KnowledgeSearch,
+                config,
+                permissions={"file_system_write": {}},
+                limits={"max_disk_mb": max_disk_mb},
+            )
 
-    yield _start
-    for tester in testers:
-        tester.__exit__()
-
-
-def _schema_keeping(tester: Any, info: dict[str, Any]) -> Callable[..., Any]:
-    tools = {tool["name"]: tool for tool in info["tools"]}
-
-    def call(name: str, /, **arguments: object) -> Any:
-        jsonschema_rs.validate(tools[name]["input_schema"], arguments)
-        answer = tester.tool(name, **arguments)
-        jsonschema_rs.validate(tools[name]["output_schema"], json.loads(json.dumps(answer)))
-        return answer
-
-    call.tester = tester  # type: ignore[attr-defined]
-    return call
+        yield _start
