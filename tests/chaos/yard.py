@@ -13,7 +13,8 @@ from typing import Any, Final
 import docker
 import yaml
 
-from orchestrator.client.client import DaemonClient, DaemonNotRunning, DaemonProblem
+from orchestrator.client.client import DaemonClient, DaemonNotRunning
+from orchestrator.client.problem import DaemonProblem
 from tests.support.instance import ROOT, Instance, eventually
 
 SECONDS: Final = 90.0
