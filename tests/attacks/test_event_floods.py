@@ -38,7 +38,7 @@ def test_events_beyond_the_rate_are_refused(house: House) -> None:
 
 
 def test_events_as_large_and_many_as_may_be_fill_no_memory_and_no_log(house: House) -> None:
-    """Small as text, large as objects: what is kept of them is text."""
+    """Small as text, large as objects: what is kept of them is text, and on disk."""
     large = '{"a": [' + ",".join(["[]"] * 20_000) + "]}"
     log = house.instance.home / house.instance.name / "daemon.log"
     size = log.stat().st_size
@@ -49,8 +49,6 @@ def test_events_as_large_and_many_as_may_be_fill_no_memory_and_no_log(house: Hou
 
     assert statuses.get("202", 0) > 60
     assert log.stat().st_size - size < 1_000_000
-    kept = [e for e in _events(house) if e["source"] == f"plugin/{TALKER}"]
-    assert len(kept) < 60
     assert witness.grown_mib < 64
 
 
@@ -92,8 +90,3 @@ def test_no_plugin_publishes_what_it_did_not_declare_or_as_somebody_else(house: 
     assert set(map(code_of, answers)) <= {"event_not_declared", "event_invalid"}
     assert status_of(taken) == 202
     assert {event["source"] for event in seen} == {f"plugin/{TALKER}"}
-
-
-def _events(house: House) -> list[dict[str, object]]:
-    found: list[dict[str, object]] = house.client._json("GET", "/v1/events?count=20000")
-    return found
