@@ -67,6 +67,9 @@ class Lanes:
     def of(self, event_type: str, source: str) -> Sequence[str]:
         return list(self.sandboxes)
 
+    def wants(self, subscriber: str, event_type: str) -> bool:
+        return True
+
     def is_known(self, subscriber: str) -> bool:
         return True
 

@@ -5,7 +5,7 @@ or when it was tried too often or waited too long: then it is a dead letter.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -33,6 +33,9 @@ class Answer:
 class Carrier(Protocol):
     """The way to the subscribers."""
 
+    def wants(self, subscriber: str, event_type: str) -> bool:
+        """Whether it still subscribes to such events; True for one that is not deployed now."""
+
     def carry(self, subscriber: str, due: Due, done: Callable[[Answer], None]) -> bool:
         """Send an event; False if the subscriber cannot take one now. `done` comes once, then."""
 
@@ -58,6 +61,9 @@ class Post(Protocol):
 
     def tried(self, due: Due) -> None:
         """One more try failed."""
+
+    def unwanted(self, queue: "SubscriberQueue", dues: Sequence[Due]) -> None:
+        """Its present revision does not subscribe to them."""
 
     def buried(self, queue: "SubscriberQueue", due: Due, reason: str) -> None:
         """It is given up."""
@@ -117,19 +123,35 @@ class SubscriberQueue:
 
     def wake(self) -> None:
         """Send the next one if that can be."""
-        while not (self._closed or self._loading or self._backs_off or self._on_the_way):
-            head = self._window[0] if self._window else None
-            if head is None:
-                if self._behind:
-                    self._loading = True
-                    self._post.load(self)
-                return
+        if self._on_the_way is not None or self._backs_off:
+            return
+        self._skip()
+        if self._closed or self._loading:
+            return
+        if self._window:
+            self._send(self._window[0])
+        elif self._behind:
+            self._loading = True
+            self._post.load(self)
+
+    def _skip(self) -> None:
+        """Past those at the head that are not to be sent any more: the rest must not wait for them.
+
+        One that waited too long is a dead letter; one that is not subscribed to now is dropped.
+        """
+        unwanted = []
+        while self._window:
+            head = self._window[0]
             if self._is_expired(head):
                 self._pop()
                 self._post.buried(self, head, EXPIRED)
-                continue
-            self._send(head)
-            return
+            elif not self._post.carrier.wants(self.name, head.type):
+                self._pop()
+                unwanted.append(head)
+            else:
+                break
+        if unwanted:
+            self._post.unwanted(self, unwanted)
 
     def _send(self, head: Due) -> None:
         self._on_the_way = head

@@ -212,6 +212,11 @@ class EventQueues:
         self._settled.append(due.delivery_id)
         self._settle()
 
+    def unwanted(self, queue: SubscriberQueue, dues: Sequence[Due]) -> None:
+        for due in dues:
+            self.settled(queue, due)
+        self._tell_dropped(queue.name, len(dues), "not subscribed to any more")
+
     def tried(self, due: Due) -> None:
         delivery_id, tries = due.delivery_id, due.tries
         self._must(lambda log: log.count_try(delivery_id, tries))
@@ -265,9 +270,7 @@ class EventQueues:
         self._bounds.give_back_all(tallies)
         self._queues.pop(queue.name, None)
         count = sum(tally.count for tally in tallies)
-        if count:
-            data: dict[str, JsonValue] = {"count": count, "why": "not deployed any more"}
-            self._tell(EventName.EVENT_DROPPED, queue.name, data)
+        self._tell_dropped(queue.name, count, "not deployed any more")
 
     # -- dead letters and old events ------------------------------------------------------------
 
@@ -314,9 +317,11 @@ class EventQueues:
             self._must(Settling(self._settled), done)
 
     def _gave_way(self, subscriber: str, result: object) -> None:
-        count = cast("int", result)
+        self._tell_dropped(subscriber, cast("int", result), "too many dead letters")
+
+    def _tell_dropped(self, subscriber: str, count: int, why: str) -> None:
         if count:
-            data: dict[str, JsonValue] = {"count": count, "why": "too many dead letters"}
+            data: dict[str, JsonValue] = {"count": count, "why": why}
             self._tell(EventName.EVENT_DROPPED, subscriber, data)
 
     def _must(

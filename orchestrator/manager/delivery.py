@@ -31,10 +31,19 @@ class FleetSubscribers:
         """Whoever subscribed, running or not; not the one that published."""
         return [
             plugin_id
-            for plugin_id, deployment in self._fleet.deployments.items()
-            if source != f"plugin/{plugin_id}"
-            and _wants(deployment.inputs.info.subscribes, event_type)
+            for plugin_id in self._fleet.deployments
+            if source != f"plugin/{plugin_id}" and self.wants(plugin_id, event_type)
         ]
+
+    def wants(self, subscriber: str, event_type: str) -> bool:
+        """The wanted revision or, while it is being replaced, the one in service."""
+        deployment = self._fleet.deployments.get(subscriber)
+        if deployment is None:
+            return True
+        in_service = self._fleet.routes.get(subscriber, ())
+        return _wants(deployment.inputs.info.subscribes, event_type) or any(
+            _wants(sandbox.info.subscribes, event_type) for sandbox in in_service
+        )
 
     def is_known(self, subscriber: str) -> bool:
         # Where nobody said what is wanted, or what was said is lost, this may be.

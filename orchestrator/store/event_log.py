@@ -244,11 +244,8 @@ class EventLog:
         gone: Counter[str] = Counter()
         while self.size > most_bytes and (self._forget_most() or self._give_way(gone)):
             pass
+        self._give_pages_back()
         return dict(gone)
-
-    def tidy(self) -> None:
-        """Give pages that are free back to the disk. Outside of a transaction."""
-        self._connection.execute(f"PRAGMA incremental_vacuum({VACUUMED_PAGES})").fetchall()
 
     # -------------------------------------------------------------------------------------------
 
@@ -287,6 +284,12 @@ class EventLog:
         ).fetchall()
         self.size -= sum(size for (size,) in rows)
         return bool(rows)
+
+    def _give_pages_back(self) -> None:
+        """To the disk, a few at a time, for others wait; each call of the pragma frees one."""
+        [free] = self._one("PRAGMA freelist_count")
+        for _ in range(min(free, VACUUMED_PAGES)):
+            self._connection.execute("PRAGMA incremental_vacuum(1)")
 
     def _forget_most(self) -> bool:
         row = self._connection.execute(

@@ -90,10 +90,13 @@ class HandSubscribers:
     def of(self, event_type: str, source: str) -> Sequence[str]:
         return [
             name
-            for name, patterns in self.wanted.items()
-            if any(matches(pattern, event_type) for pattern in patterns)
-            and source != f"plugin/{name}"
+            for name in self.wanted
+            if self.wants(name, event_type) and source != f"plugin/{name}"
         ]
+
+    def wants(self, subscriber: str, event_type: str) -> bool:
+        patterns = self.wanted.get(subscriber, ("*",))
+        return patterns == ("*",) or any(matches(pattern, event_type) for pattern in patterns)
 
     def is_known(self, subscriber: str) -> bool:
         return subscriber in self.wanted

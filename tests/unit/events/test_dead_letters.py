@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.events.queue import EXPIRED, MAX_DELAY_SECONDS
+from orchestrator.events.writer import Job
 from orchestrator.model.events import EventName
 from tests.unit.events.event_house import REFUSED, EventHouse
 
@@ -181,14 +182,39 @@ def test_what_waits_for_a_plugin_that_is_deployed_no_more_is_dropped_and_told(
     assert house.take_all("reader") == []
 
 
+def test_what_is_not_subscribed_to_any_more_is_dropped_told_and_holds_nothing_up(
+    house: EventHouse,
+) -> None:
+    house.subscribe("reader", "a.*", "b.*", up=False)
+    for event_type in ("a.b", "a.c", "b.c", "a.b"):
+        house.publish(event_type)
+    house.subscribe("reader", "b.*")
+
+    assert house.take_all("reader") == ["e3"]
+    assert [(name, data["count"]) for name, _, data in house.told] == [
+        (EventName.EVENT_DROPPED, 2),
+        (EventName.EVENT_DROPPED, 1),
+    ]
+    assert house.queues.pending() == {}
+    house.crash()
+    assert house.take_all("reader") == []
+
+
 def test_what_was_taken_just_before_the_drop_is_not_counted_as_dropped(house: EventHouse) -> None:
     house.subscribe("reader")
-    house.publish()
-    house.publish()
+    for _ in range(3):
+        house.publish()
+
+    def between(_: object) -> None:
+        """The first one's end is written and not told yet."""
+        house.answer("reader", flush=False)
+        del house.subscribers.wanted["reader"]
+        house.subscribers.up.clear()
+        house.queues.drop_absent()
+
+    house.writer.submit(Job(lambda _: None, between, None, urgent=True))
     house.answer("reader", flush=False)
-    del house.subscribers.wanted["reader"]
-    house.subscribers.up.clear()
-    house.wait(1)
+    house.flush()
 
     assert [data["count"] for _, _, data in house.told] == [1]
     assert house.queues.pending() == {}

@@ -73,6 +73,18 @@ async def test_a_plugin_is_to_get_what_it_subscribed_to_and_did_not_publish(
     assert delivering.subscribers.of(event_type, source) == names
 
 
+async def test_while_a_revision_is_replaced_both_are_asked_what_they_subscribe_to(
+    delivering: Delivering, make: Any
+) -> None:
+    fleet, wants = delivering.fleet, delivering.subscribers.wants
+    fleet.deployments["notes"] = make.deployment(info={"subscribes": ("new.*",)})
+
+    assert delivering.sandbox.info.subscribes == ("a.b",)
+    assert [wants("notes", each) for each in ("new.x", "a.b", "z")] == [True, True, False]
+    fleet.routes.clear()
+    assert not wants("notes", "a.b")
+
+
 async def test_a_plugin_is_known_while_it_is_deployed(delivering: Delivering) -> None:
     known, fleet = delivering.subscribers.is_known, delivering.fleet
 

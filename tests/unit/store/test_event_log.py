@@ -210,3 +210,14 @@ def test_the_size_is_what_is_there(path: Path) -> None:
 
     assert size == again
     assert size <= 3_000
+
+
+def test_a_log_that_was_emptied_gives_the_disk_back(path: Path, log: EventLog) -> None:
+    for number in range(200):
+        add(log, f"e{number}", body=b"x" * 10_000)
+    [full] = log._connection.execute("PRAGMA page_count").fetchone()
+    with log.transaction():
+        log.prune(before=1e12, most_bytes=1 << 30)
+    [empty] = log._connection.execute("PRAGMA page_count").fetchone()
+
+    assert empty < full / 10
