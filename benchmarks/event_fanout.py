@@ -3,9 +3,9 @@
 
     python benchmarks/event_fanout.py [--runs 3] [--events 1000]
 
-The host's side (broker, bus, event log, lanes) runs in a process of its own and is killed with
-SIGKILL in the last part. Publisher and plugins are in this process and speak the real protocols
-over unix sockets: the publisher `host.sock`, the plugins their dialled lanes.
+The host's side (event_host.py) runs in a process of its own and is killed with SIGKILL in the last
+part. Publisher and plugins are in this process and speak the real protocols over unix sockets: the
+publisher `host.sock`, the plugins their dialled lanes.
 """
 
 import argparse
@@ -20,167 +20,17 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO, cast
 
 import uvloop
+from event_host import SUBSCRIBERS, TYPE
 
-from orchestrator.clock import SystemClock
-from orchestrator.events.bus import PluginEventBus
-from orchestrator.events.queue import Answer
-from orchestrator.events.queues import EventQueues
-from orchestrator.events.writer import GroupWriter
-from orchestrator.model.audit import AuditEntry
-from orchestrator.model.info import PluginCategory, PluginInfo
-from orchestrator.model.limits import ResourceLimits
-from orchestrator.model.policy import CallPolicy, EventPolicy
-from orchestrator.sandbox.broker import RefusalCode, Refused
-from orchestrator.sandbox.call import Call, CallFailure, FailureCode, Reply
-from orchestrator.sandbox.callers import CallLedger, RunningCall
-from orchestrator.sandbox.deadlines import DeadlineWheel
-from orchestrator.sandbox.host_api import Callee, HostBounds, HostGrant
-from orchestrator.sandbox.host_broker import HostBroker
-from orchestrator.sandbox.host_events import Publication
-from orchestrator.sandbox.sandbox import PluginSandbox
-from orchestrator.store.event_log import EventLog
-from orchestrator.store.event_schema import IN_MEMORY
-from orchestrator.store.event_values import Due
-
-SUBSCRIBERS = 20
 CONNECTIONS = 32
 PACE_SECONDS = 0.05
-TYPE = "bench.happened"
 OVERLOADED = 429
-
-
-# -- the host's process ---------------------------------------------------------------------------
-
-
-class Lanes:
-    """Implements Subscribers: every plugin gets everything."""
-
-    def __init__(self) -> None:
-        self.sandboxes: dict[str, PluginSandbox] = {}
-
-    def of(self, event_type: str, source: str) -> Sequence[str]:
-        return list(self.sandboxes)
-
-    def wants(self, subscriber: str, event_type: str) -> bool:
-        return True
-
-    def is_known(self, subscriber: str) -> bool:
-        return True
-
-    def carry(self, subscriber: str, due: Due, done: Callable[[Answer], None]) -> bool:
-        sandbox = self.sandboxes[subscriber]
-        if not sandbox.is_connected:
-            return False
-
-        def ended(end: int | CallFailure) -> None:
-            taken = isinstance(end, int)
-            done(Answer(taken=taken, reason="" if taken else str(end), is_try=False))
-
-        sandbox.deliver(due.event_id, due.body, ended)
-        return True
-
-
-class Publishing:
-    """Implements Neighbours, as far as a publisher needs it."""
-
-    def __init__(self, bus: PluginEventBus) -> None:
-        self._bus = bus
-        self.callers = CallLedger(time.monotonic)
-
-    async def publish(self, publication: Publication) -> str:
-        event = self._bus.event(
-            publication.type, source=publication.source, subject="", data=publication.data
-        )
-        try:
-            return (await self._bus.accept(event, own_id=publication.event_id)).event_id
-        except Exception as error:
-            raise Refused(RefusalCode.EVENTS_FULL, str(error)) from error
-
-    async def call(
-        self, plugin_id: str, call: Call, body: bytes, *, inherited: RunningCall
-    ) -> Reply | CallFailure:
-        return CallFailure(code=FailureCode.PLUGIN_NOT_RUNNING, detail="")
-
-    def find(self, plugin_id: str) -> Callee | None:
-        return None
-
-    def failure(self, failure: CallFailure) -> tuple[int, bytes]:
-        return 503, b"{}"
-
-    def new_request_id(self) -> str:
-        return "r"
-
-
-class NoAudit:
-    def record(self, entry: AuditEntry) -> None: ...
-
-
-async def host(folder: Path, *, durable: bool) -> None:
-    """Until it is killed."""
-    loop = asyncio.get_running_loop()
-    wheel, clock, lanes = DeadlineWheel(loop), SystemClock(), Lanes()
-    bus = PluginEventBus(clock=clock, instance="bench")
-    log = EventLog.open(folder / "events.db" if durable else IN_MEMORY)
-    tallies = log.tallies()
-    queues = EventQueues(
-        writer=GroupWriter(log, loop),
-        log=log,
-        carrier=lanes,
-        policy=EventPolicy,
-        clock=clock,
-        after=wheel.after,
-        tell=bus.publish,
-    )
-    for number in range(SUBSCRIBERS):
-        lanes.sandboxes[f"p{number}"] = await _sandbox(folder, f"p{number}", wheel, queues)
-    queues.restore(tallies)
-    bus.attach(queues)
-    broker = HostBroker(
-        grant=HostGrant(
-            plugin_id="teller", publishes=(TYPE,), callees=frozenset(), max_execution_seconds=30
-        ),
-        neighbours=Publishing(bus),
-        auditor=NoAudit(),
-        clock=clock,
-        bounds=HostBounds(requests_per_second=1e6, burst=1_000_000, max_connections=64),
-    )
-    (folder / "teller").mkdir(exist_ok=True)
-    (folder / "teller" / "host.sock").unlink(missing_ok=True)
-    await broker.open(folder / "teller")
-    print("up", flush=True)
-    while True:
-        await asyncio.sleep(1)
-        queues.wake_all()
-
-
-async def _sandbox(
-    folder: Path, name: str, wheel: DeadlineWheel, queues: EventQueues
-) -> PluginSandbox:
-    sandbox = PluginSandbox(
-        sandbox_id=name,
-        info=PluginInfo(
-            plugin_id=name,
-            name=name,
-            version="1.0.0",
-            author="a",
-            description="d",
-            category=PluginCategory.ANALYTICS,
-            entry_point="m:C",
-            subscribes=(TYPE,),
-        ),
-        limits=ResourceLimits(max_concurrent_requests=1),
-        calls=CallPolicy(),
-        wheel=wheel,
-        on_change=lambda it: (it.mark_ready(), queues.wake(name))[0],
-    )
-    await sandbox.listen(folder / name)
-    return sandbox
 
 
 # -- plugins and publisher ------------------------------------------------------------------------
@@ -191,7 +41,6 @@ class Seen:
     """What reached the subscribers."""
 
     ids: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    order: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     seconds: list[float] = field(default_factory=list)
     count: int = 0
 
@@ -307,7 +156,8 @@ class Teller:
 
 
 def start(folder: Path, *, durable: bool) -> subprocess.Popen[str]:
-    words = [sys.executable, __file__, "--serve", str(folder), *(["--durable"] * durable)]
+    host = Path(__file__).with_name("event_host.py")
+    words = [sys.executable, str(host), str(folder), *(["--durable"] * durable)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ourselves
     cast("TextIO", process.stdout).readline()  # "up"
     return process
@@ -447,13 +297,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--events", type=int, default=1_000)
-    parser.add_argument("--serve", type=Path)
-    parser.add_argument("--durable", action="store_true")
     options = parser.parse_args()
-    if options.serve:
-        uvloop.run(host(options.serve, durable=options.durable))
-    else:
-        uvloop.run(run(options.runs, options.events))
+    uvloop.run(run(options.runs, options.events))
 
 
 if __name__ == "__main__":

@@ -56,8 +56,8 @@ class FleetSubscribers:
         if sandbox is None:
             self._rouse(subscriber)
             return False
-        if not _takes(sandbox, due.type):
-            return False
+        if not _wants(sandbox.info.subscribes, due.type):
+            return False  # an earlier revision; the next one subscribes to it
         sandbox.deliver(due.event_id, due.body, lambda end: done(_answer(end, sandbox)))
         return True
 
@@ -77,12 +77,6 @@ def wake_on_arrival(queues: EventQueues) -> Callable[[PluginEvent], None]:
             queues.wake(event.subject)
 
     return hear
-
-
-def _takes(sandbox: PluginSandbox, event_type: str) -> bool:
-    """A revision that did not subscribe yet gets none; the next one may."""
-    ready = sandbox.state is SandboxState.READY
-    return ready and _wants(sandbox.info.subscribes, event_type)
 
 
 def _wants(subscribes: Sequence[str], event_type: str) -> bool:
