@@ -72,6 +72,8 @@ class EngineEventKind(StrEnum):
     STARTED = "started"
     DIED = "died"
     OOM = "oom"
+    SIGNALLED = "signalled"
+    """Somebody, perhaps we, had the engine send it a signal."""
     REMOVED = "removed"
     CHANGED = "changed"
     """Paused, unpaused, updated, renamed: look again."""
@@ -86,6 +88,8 @@ class EngineEvent:
     at: float
     """Seconds since the epoch, with the engine's nanoseconds kept as fraction."""
     labels: tuple[tuple[str, str], ...] = ()
+    signal: int = 0
+    """Its number, with SIGNALLED; 0 where the engine does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

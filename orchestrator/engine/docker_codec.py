@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from orchestrator.engine.adjustable_codec import decode_adjustable
 from orchestrator.engine.base import EngineEvent, EngineEventKind
 from orchestrator.engine.mount_codec import NO_SHARES, decode_mounts, encode_mounts, told_of_mounts
 from orchestrator.model.container import (
@@ -237,6 +238,7 @@ def decode_state(inspect: Mapping[str, Any]) -> ContainerState:
         # Two clocks: a program that ends at once may have finished before Docker says it started.
         finished_at=max(finished, started) if ended else finished,
         cpu_percent=cpu_percent(inspect["HostConfig"]),
+        adjustable=decode_adjustable(inspect),
     )
 
 
@@ -265,6 +267,7 @@ _KINDS = {
     "start": EngineEventKind.STARTED,
     "die": EngineEventKind.DIED,
     "oom": EngineEventKind.OOM,
+    "kill": EngineEventKind.SIGNALLED,
     "destroy": EngineEventKind.REMOVED,
     "pause": EngineEventKind.CHANGED,
     "unpause": EngineEventKind.CHANGED,
@@ -281,11 +284,14 @@ def decode_event(raw: Mapping[str, Any]) -> EngineEvent | None:
     kind = _KINDS.get(raw.get("Action", ""))
     if kind is None or raw.get("Type") != "container":
         return None
+    attributes = raw["Actor"].get("Attributes") or {}
+    signal = str(attributes.get("signal", ""))
     return EngineEvent(
         kind=kind,
         container_id=raw["Actor"]["ID"],
         at=raw["timeNano"] / 1e9,
-        labels=own_labels(raw["Actor"].get("Attributes") or {}),
+        labels=own_labels(attributes),
+        signal=int(signal) if signal.isdecimal() else 0,
     )
 
 

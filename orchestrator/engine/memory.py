@@ -7,7 +7,7 @@ It passes the same contract suite as Docker. What a container *does* is played b
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from typing import Any
 
 from orchestrator.clock import Clock, SystemClock
 from orchestrator.engine.base import (
@@ -19,60 +19,23 @@ from orchestrator.engine.base import (
     EngineUnavailable,
     LogLine,
 )
+from orchestrator.engine.memory_journal import Journal
 from orchestrator.engine.memory_stores import Failures, MemoryImages
-from orchestrator.model.container import ContainerPhase, ContainerSpec, ContainerState
-
-T = TypeVar("T")
+from orchestrator.model.container import Adjustable, ContainerPhase, ContainerSpec, ContainerState
 
 OnStart = Callable[[ContainerSpec, ContainerState], None]
 
 MAX_LINE_BYTES = 16_384
+_SIGTERM, _SIGKILL = 15, 9
 _SIGKILLED = 137
 _ALIVE = {ContainerPhase.RUNNING, ContainerPhase.PAUSED}
-
-
-class _Journal(Generic[T]):
-    """A list that can be followed by many while it grows."""
-
-    def __init__(self) -> None:
-        self.items: list[T] = []
-        self._ended = False
-        self._waiting: set[asyncio.Event] = set()
-
-    def append(self, item: T) -> None:
-        self.items.append(item)
-        self._wake()
-
-    def end(self) -> None:
-        """Whoever follows it comes to the end."""
-        self._ended = True
-        self._wake()
-
-    async def follow(self) -> AsyncIterator[T]:
-        position = 0
-        while True:
-            while position < len(self.items):
-                position += 1
-                yield self.items[position - 1]
-            if self._ended:
-                return
-            changed = asyncio.Event()
-            self._waiting.add(changed)
-            try:
-                await changed.wait()
-            finally:
-                self._waiting.discard(changed)
-
-    def _wake(self) -> None:
-        for waiting in self._waiting:
-            waiting.set()
 
 
 @dataclass(slots=True, kw_only=True)
 class _Container:
     spec: ContainerSpec
     state: ContainerState
-    lines: _Journal[LogLine] = field(default_factory=_Journal)
+    lines: Journal[LogLine] = field(default_factory=Journal)
     ignores_sigterm: bool = False
 
 
@@ -94,7 +57,7 @@ class MemoryEngine:
         self._clock = clock or SystemClock()
         self._images = images
         self._containers: dict[str, _Container] = {}
-        self._events: _Journal[EngineEvent] = _Journal()
+        self._events: Journal[EngineEvent] = Journal()
         self._available = True
         self._deaf = False
         self._made = 0
@@ -118,6 +81,7 @@ class MemoryEngine:
             labels=tuple(sorted(labels.items())),
             phase=ContainerPhase.CREATED,
             cpu_percent=spec.cpu_percent,
+            adjustable=_adjustable(spec),
         )
         self._containers[container_id] = _Container(spec=spec, state=state)
         self._tell(EngineEventKind.CREATED, state)
@@ -150,7 +114,11 @@ class MemoryEngine:
         container = self._containers.get(container_id)
         if container is None or container.state.phase not in _ALIVE:
             return
+        if grace_seconds > 0:
+            self._tell(EngineEventKind.SIGNALLED, container.state, signal=_SIGTERM)
         killed = grace_seconds <= 0 or container.ignores_sigterm
+        if killed:
+            self._tell(EngineEventKind.SIGNALLED, container.state, signal=_SIGKILL)
         self.die(container_id, exit_code=_SIGKILLED if killed else 0)
 
     async def remove(self, container_id: str) -> None:
@@ -159,6 +127,7 @@ class MemoryEngine:
         if container is None:
             return
         if container.state.phase in _ALIVE:
+            self._tell(EngineEventKind.SIGNALLED, container.state, signal=_SIGKILL)
             self.die(container_id, exit_code=_SIGKILLED)
         del self._containers[container_id]
         container.lines.end()
@@ -208,7 +177,7 @@ class MemoryEngine:
         recent = [number for number in range(there) if journal.items[number].at >= since]
         shown = set(recent if tail is None else recent[len(recent) - min(tail, len(recent)) :])
         if not follow:
-            journal = _ended_copy(journal)
+            journal = journal.ended_copy()
         number = -1
         async for line in journal.follow():
             number += 1
@@ -275,6 +244,17 @@ class MemoryEngine:
         if container.state.phase is ContainerPhase.PAUSED:
             container.state = replace(container.state, phase=ContainerPhase.RUNNING)
 
+    def adjust(self, container_id: str, *, name: str = "", **changes: Any) -> None:
+        """Somebody changes its name, or fields of `Adjustable`, by hand."""
+        container = self._get(container_id)
+        before = container.state.adjustable or _adjustable(container.spec)
+        container.state = replace(
+            container.state,
+            name=name or container.state.name,
+            adjustable=replace(before, **changes),
+        )
+        self._tell(EngineEventKind.CHANGED, container.state)
+
     def spec(self, container_id: str) -> ContainerSpec:
         """What it was created from. Raises ContainerNotFound."""
         return self._get(container_id).spec
@@ -284,7 +264,7 @@ class MemoryEngine:
         self._available = available
         if not available:
             self._events.end()
-            ended, self._events = self._events, _Journal()
+            ended, self._events = self._events, Journal()
             self._events.items = ended.items
 
     def drop_events(self, dropped: bool) -> None:  # noqa: FBT001 — it is the whole call
@@ -313,7 +293,7 @@ class MemoryEngine:
             raise ContainerNotFound(f"The in-memory engine has no such container: {container_id}")
         return container
 
-    def _tell(self, kind: EngineEventKind, state: ContainerState) -> None:
+    def _tell(self, kind: EngineEventKind, state: ContainerState, *, signal: int = 0) -> None:
         if self._deaf:
             return
         self._events.append(
@@ -322,12 +302,16 @@ class MemoryEngine:
                 container_id=state.container_id,
                 at=self._clock.now(),
                 labels=state.labels,
+                signal=signal,
             )
         )
 
 
-def _ended_copy(journal: _Journal[LogLine]) -> _Journal[LogLine]:
-    copy: _Journal[LogLine] = _Journal()
-    copy.items = list(journal.items)
-    copy.end()
-    return copy
+def _adjustable(spec: ContainerSpec) -> Adjustable:
+    joins = spec.network_mode == "none" or spec.network_mode.startswith("container:")
+    return Adjustable(
+        memory_bytes=spec.memory_bytes,
+        memory_swap_bytes=spec.memory_bytes,
+        pids_limit=spec.pids_limit,
+        networks=() if joins else (spec.network_mode,),
+    )

@@ -10,6 +10,7 @@ from orchestrator.clock import Clock, SystemClock
 from orchestrator.engine.base import LABEL_DIGEST, LABEL_PLUGIN, LABEL_SANDBOX
 from orchestrator.manager.actions import Health, Sighting, Sleep, Want
 from orchestrator.manager.deployment import Deployment
+from orchestrator.manager.drift import Drifted
 from orchestrator.manager.held import HELD, HeldUpdate, stored_updates, to_held_record
 from orchestrator.manager.idle import sleep_of
 from orchestrator.manager.members import in_service
@@ -99,6 +100,8 @@ class Fleet:
     """Plugin → what its network behind the guard has carried."""
     causes: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Container → (reason, detail) of an end that the daemon brought about."""
+    drifts: dict[str, tuple[Drifted, ...]] = field(default_factory=dict)
+    """Container → what somebody changed on it."""
     ooms: set[str] = field(default_factory=set)
     """Containers in whose present run something was killed for memory."""
 

@@ -19,6 +19,8 @@ class AuditAction(StrEnum):
     PLUGIN_STOP = "plugin_stop"
     PLUGIN_FAILURE = "plugin_failure"
     ROLLOUT = "rollout"
+    PLUGIN_DRIFT = "plugin_drift"
+    """Somebody changed a running container behind the orchestrator's back."""
     PERMISSION_GRANT = "permission_grant"
     PERMISSION_REVOKE = "permission_revoke"
     PERMISSION_RESET = "permission_reset"

@@ -102,6 +102,27 @@ class ContainerPhase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Adjustable:
+    """What anybody who reaches the engine may change on a container after it was made."""
+
+    memory_bytes: int
+    memory_swap_bytes: int
+    """Memory and swap together."""
+    pids_limit: int
+    """0 is unlimited, here and below."""
+    memory_reservation_bytes: int = 0
+    cpu_shares: int = 0
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+    blkio_weight: int = 0
+    restart_policy: str = "no"
+    networks: tuple[str, ...] = ()
+    """By name; a container that joins another's network, or has none, is in none."""
+    exec_sessions: int = 0
+    """Programs that somebody runs in it beside its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerState:
     """One container as the engine shows it now."""
 
@@ -117,6 +138,8 @@ class ContainerState:
     finished_at: float = 0.0
     cpu_percent: int = 0
     """The quota in force now, percent of one core; 0 is unlimited."""
+    adjustable: Adjustable | None = None
+    """None where nobody asked the engine."""
 
     def label(self, name: str) -> str:
         """The value of a label, empty where it is missing."""

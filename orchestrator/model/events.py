@@ -19,6 +19,7 @@ class EventName(StrEnum):
     PLUGIN_DIED = "orchestrator.plugin.died"
     PLUGIN_STUCK = "orchestrator.plugin.stuck"
     PLUGIN_VANISHED = "orchestrator.plugin.vanished"
+    PLUGIN_DRIFTED = "orchestrator.plugin.drifted"
     PLUGIN_GAVE_UP = "orchestrator.plugin.gave_up"
     PLUGIN_OOM = "orchestrator.plugin.oom"
     PLUGIN_QUOTA_EXCEEDED = "orchestrator.plugin.quota_exceeded"
