@@ -16,12 +16,15 @@ from orchestrator.cli.context import instance_option, json_option, settings_of
 from orchestrator.cli.exits import BY_KIND, OK
 from orchestrator.cli.render import table
 from orchestrator.daemon.backends import docker_backends, place_of
+from orchestrator.daemon.orphans import ground_of
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.engine.base_image import base_tag
 from orchestrator.engine.guard_image import guard_recipe, guard_tag
 from orchestrator.errors import Kind
 from orchestrator.manager.doctor import MachineFacts, diagnose
 from orchestrator.manager.finding import Finding, Verdict
+from orchestrator.manager.liveness import Life, life_of
+from orchestrator.manager.orphans import estates, orphan_finding
 from orchestrator.manager.state_check import state_file
 
 SIGNS: Final[Mapping[Verdict, tuple[str, str]]] = MappingProxyType(
@@ -56,8 +59,10 @@ async def _examine(settings: DaemonSettings) -> list[Finding]:
         shares = await backends.shares.obstacle()
         guard = guard_tag(guard_recipe())
         guard_held = await backends.images.find(guard)
+        ground = ground_of(settings, backends)
+        found = await estates(ground)
     folder = _existing(settings.home)
-    machine = diagnose(
+    findings = diagnose(
         MachineFacts(
             engine=engine,
             home_free_bytes=shutil.disk_usage(folder).free,
@@ -68,7 +73,8 @@ async def _examine(settings: DaemonSettings) -> list[Finding]:
             guard_image=guard if guard_held is not None else "",
         )
     )
-    return [*machine, state_file(settings.database)]
+    lives = {maker: life_of(maker) if ground.local else Life.UNKNOWN for maker in found}
+    return [*findings, state_file(settings.database), orphan_finding(lives, found)]
 
 
 def _existing(folder: Path) -> Path:

@@ -16,6 +16,7 @@ from orchestrator.engine.networks import NetworkStore
 from orchestrator.engine.pausing import DockerPausing, Pausing
 from orchestrator.engine.share_mounts import ShareMounts
 from orchestrator.manager.deployment import Place
+from orchestrator.manager.liveness import marks
 from orchestrator.manager.resolve import Resolver
 from orchestrator.policy.seccomp import seccomp_profile
 
@@ -59,12 +60,14 @@ async def docker_backends(settings: DaemonSettings) -> AsyncIterator[Backends]:
     clients = DockerClients.connect(settings.engine)
     shares = ShareMounts(settings.share_mounts, address=clients.address)
     try:
-        engine = DockerEngine(clients, shares)
+        told = marks(settings.folder)
+        engine = DockerEngine(clients, shares, marks=told)
         volumes = DockerVolumes.detect(
             clients,
             folder=settings.volumes_root,
             links=settings.volume_links,
             image=base_tag(),
+            marks=told,
         )
         yield Backends(
             engine=engine,
@@ -74,7 +77,7 @@ async def docker_backends(settings: DaemonSettings) -> AsyncIterator[Backends]:
             volumes=volumes,
             disks=volumes,
             shares=shares,
-            networks=DockerNetworks(clients),
+            networks=DockerNetworks(clients, marks=told),
         )
     finally:
         shares.close()

@@ -13,6 +13,7 @@ from orchestrator.daemon.code import CodeParts, code_sandbox
 from orchestrator.daemon.control import control_plane
 from orchestrator.daemon.events import open_events
 from orchestrator.daemon.network_access import plugin_networks
+from orchestrator.daemon.orphans import orphans_of
 from orchestrator.daemon.router import ManagerRouter
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.daemon.state import open_state
@@ -28,6 +29,7 @@ from orchestrator.manager.meters import Meters
 from orchestrator.manager.neighbours import FleetNeighbours
 from orchestrator.manager.networks import PluginNetworks
 from orchestrator.manager.operator_events import OperatorEvents
+from orchestrator.manager.orphans import Orphans
 from orchestrator.manager.permissions import PermissionSystem
 from orchestrator.manager.probe import Prober
 from orchestrator.manager.rebuilding import take_up
@@ -62,6 +64,7 @@ class Daemon:
     ui: UiListener
     code: CodeSandbox
     leftovers: Leftovers
+    orphans: Orphans
 
 
 @asynccontextmanager
@@ -177,6 +180,7 @@ async def build(
                 loop=manager.loop,
                 roots=(settings.sockets_root, settings.secrets_root),
             ),
+            orphans=orphans_of(settings, backends, store=store, bus=bus, clock=clock),
         )
 
 

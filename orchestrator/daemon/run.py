@@ -103,6 +103,7 @@ def _tasks(daemon: Daemon) -> dict[str, Callable[[], Awaitable[None]]]:
         "code": daemon.code.run,
         "events": daemon.events.run,
         "leftovers": daemon.leftovers.run,
+        "orphans": lambda: daemon.orphans.run(lambda: manager.policy.reconcile),
     }
 
 

@@ -1,6 +1,5 @@
 """DaemonSettings: where an instance lives. From the environment and the command line, once."""
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.errors import Kind, OrchestratorError
+from orchestrator.manager.liveness import owner_of
 from orchestrator.model.base import NAME_PATTERN
 
 HOME_VARIABLE: Final = "ORCHESTRATOR_HOME"
@@ -42,7 +42,7 @@ class DaemonSettings:
     @property
     def owner(self) -> str:
         """Short hash of the folder: part of the names and labels of what the instance makes."""
-        return hashlib.sha256(str(self.folder).encode()).hexdigest()[:8]
+        return owner_of(self.folder)
 
     @property
     def socket(self) -> Path:

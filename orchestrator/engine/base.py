@@ -5,10 +5,11 @@ Everything that one orchestrator made carries the label `orchestrator.instance`;
 carry it is never touched.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from orchestrator.errors import Kind, OrchestratorError
@@ -17,12 +18,25 @@ from orchestrator.model.container import ContainerSpec, ContainerState, VolumeMo
 LABEL_INSTANCE = "orchestrator.instance"
 LABEL_OWNER = "orchestrator.owner"
 """Tells instances of one name but different state folders apart."""
+LABEL_FOLDER = "orchestrator.state-folder"
+"""Where the instance keeps its state: who finds the folder gone knows an orphan."""
+LABEL_HOST = "orchestrator.host"
+"""The machine and disk on which that path is meant (manager/liveness.py)."""
 LABEL_PLUGIN = "orchestrator.plugin"
 LABEL_VERSION = "orchestrator.version"
 LABEL_SANDBOX = "orchestrator.sandbox"
 LABEL_DIGEST = "orchestrator.spec-digest"
 LABEL_ROLE = "orchestrator.role"
 """What a container is for that is no plugin's: the reconcile loop passes over it."""
+ANY = "*"
+"""As a label's value, where containers are listed: whatever it is."""
+NO_MARKS: Mapping[str, str] = MappingProxyType({})
+
+
+def carries(labels: Iterable[tuple[str, str]], wanted: Mapping[str, str]) -> bool:
+    """Whether all that is wanted is among the labels."""
+    found = dict(labels)
+    return all(name in found and value in {ANY, found[name]} for name, value in wanted.items())
 
 
 class EngineUnavailable(OrchestratorError):
@@ -143,7 +157,10 @@ class Engine(Protocol):
         """Change the CPU quota, running or not. Raises ContainerNotFound."""
 
     async def list(self, labels: Mapping[str, str]) -> list[ContainerState]:
-        """All containers (also stopped ones) that carry every label, inspected, by name."""
+        """All containers (also stopped ones) that carry every label, inspected, by name.
+
+        A label whose value is ANY need only be there.
+        """
 
     async def inspect(self, container_id: str) -> ContainerState | None:
         """One container now, or None when it is gone."""

@@ -11,11 +11,14 @@ import docker.errors
 import requests
 
 from orchestrator.engine.base import (
+    ANY,
+    NO_MARKS,
     EngineEvent,
     EngineFailure,
     EngineInfo,
     LogLine,
     StartRefused,
+    carries,
 )
 from orchestrator.engine.docker_client import DockerClients
 from orchestrator.engine.docker_codec import (
@@ -39,8 +42,16 @@ _KILL_SECONDS = 30
 class DockerEngine:
     """Engine and Probe; the clients belong to the caller, who closes them."""
 
-    def __init__(self, clients: DockerClients, shares: ShareMounts | None = None) -> None:
+    def __init__(
+        self,
+        clients: DockerClients,
+        shares: ShareMounts | None = None,
+        *,
+        marks: Mapping[str, str] = NO_MARKS,
+    ) -> None:
+        """`marks` are labels of everything that it makes, beside those that are given."""
         self._clients = clients
+        self._marks = marks
         self._shares = shares or ShareMounts(address=clients.address)
         self._info: EngineInfo | None = None
         self._max_open_files: int | None = None
@@ -60,7 +71,7 @@ class DockerEngine:
         async with self._shares.mounted(spec.share_mounts) as places:  # Docker looks for them
             body = encode(
                 spec,
-                labels=labels,
+                labels={**labels, **self._marks},
                 swappiness=swappiness,
                 max_open_files=self._max_open_files,
                 shares=places,
@@ -129,13 +140,13 @@ class DockerEngine:
         )
 
     async def list(self, labels: Mapping[str, str]) -> list[ContainerState]:
-        wanted = [f"{name}={value}" for name, value in labels.items()]
+        wanted = [name if value == ANY else f"{name}={value}" for name, value in labels.items()]
         found: list[dict[str, Any]] = await self._clients.run(
             lambda api: api.containers(quiet=True, all=True, filters={"label": wanted})
         )
         states = await asyncio.gather(*(self.inspect(item["Id"]) for item in found))
         # Docker also finds labels that come from the image; those are not the container's own.
-        own = [it for it in states if it is not None and labels.items() <= set(it.labels)]
+        own = [it for it in states if it is not None and carries(it.labels, labels)]
         return sorted(own, key=lambda state: state.name)
 
     async def inspect(self, container_id: str) -> ContainerState | None:

@@ -10,7 +10,7 @@ import docker.errors
 import requests
 from docker.types import IPAMConfig, IPAMPool
 
-from orchestrator.engine.base import EngineFailure
+from orchestrator.engine.base import NO_MARKS, EngineFailure
 from orchestrator.engine.docker_client import DockerClients
 from orchestrator.engine.networks import (
     NetworkNameTaken,
@@ -29,8 +29,9 @@ _OPTIONS = {
 class DockerNetworks:
     """Implements NetworkStore."""
 
-    def __init__(self, clients: DockerClients) -> None:
+    def __init__(self, clients: DockerClients, *, marks: Mapping[str, str] = NO_MARKS) -> None:
         self._clients = clients
+        self._marks = marks
 
     async def create(self, name: str, *, subnet: str, labels: Mapping[str, str]) -> NetworkState:
         """See NetworkStore. The bridge cannot go without an address on the host.
@@ -45,7 +46,7 @@ class DockerNetworks:
                     driver="bridge",
                     options=_OPTIONS,
                     ipam=IPAMConfig(pool_configs=[IPAMPool(subnet=subnet)]),
-                    labels=dict(labels),
+                    labels={**labels, **self._marks},
                     enable_ipv6=False,
                     check_duplicate=True,
                 )

@@ -17,6 +17,7 @@ import requests
 from orchestrator.engine.base import (
     LABEL_INSTANCE,
     LABEL_PLUGIN,
+    NO_MARKS,
     DiskFinding,
     DiskWay,
     EngineFailure,
@@ -48,9 +49,16 @@ class DockerVolumes:
     """
 
     def __init__(
-        self, clients: DockerClients, *, disks: LoopDisks | None, image: str = "", why_not: str = ""
+        self,
+        clients: DockerClients,
+        *,
+        disks: LoopDisks | None,
+        image: str = "",
+        why_not: str = "",
+        marks: Mapping[str, str] = NO_MARKS,
     ) -> None:
         self._clients = clients
+        self._marks = marks
         self._disks = disks
         self._image = image
         self._why_not = why_not
@@ -59,13 +67,19 @@ class DockerVolumes:
 
     @classmethod
     def detect(
-        cls, clients: DockerClients, *, folder: Path, links: Path, image: str
+        cls,
+        clients: DockerClients,
+        *,
+        folder: Path,
+        links: Path,
+        image: str,
+        marks: Mapping[str, str] = NO_MARKS,
     ) -> "DockerVolumes":
         """Loop disks in `folder` where this process can make them and the engine is local."""
         local = clients.address.startswith("unix://")
         why_not = (obstacle() or "") if local else "the engine is remote"
         disks = None if why_not else LoopDisks(folder, links=links)
-        return cls(clients, disks=disks, image=image, why_not=why_not)
+        return cls(clients, disks=disks, image=image, why_not=why_not, marks=marks)
 
     async def best(self, labels: Mapping[str, str]) -> DiskFinding:
         """See DiskProbe. Tried once; again while there was no image to try with."""
@@ -176,7 +190,7 @@ class DockerVolumes:
             await self._remove_object(name)
         made: Mapping[str, Any] = await self._clients.run(
             lambda api: api.create_volume(
-                name, driver="local", driver_opts=options, labels=dict(labels)
+                name, driver="local", driver_opts=options, labels={**labels, **self._marks}
             )
         )
         if way is DiskWay.QUOTA:

@@ -241,3 +241,28 @@ async def _run(program: str, *arguments: str, fine: int = 0) -> str:
     if result.exit_code is None or result.exit_code > fine:
         raise EngineFailure(f"{program} failed: {words or f'exit code {result.exit_code}'}")
     return result.last_stdout_line
+
+
+async def detach_below(folder: Path) -> int:
+    """Detach the loop devices whose files lay in `folder` and are gone; how many there were.
+
+    One that is still mounted stays.
+    """
+    count = 0
+    for device in await asyncio.to_thread(_devices_of_lost_files, folder):
+        if await _released(device):
+            await _run("losetup", "--detach", device)
+            count += 1
+    return count
+
+
+def _devices_of_lost_files(folder: Path) -> list[str]:
+    found = []
+    for path in sorted(Path("/sys/block").glob("loop*/loop/backing_file")):
+        try:
+            file = path.read_text(encoding="utf-8").strip()
+        except OSError:  # detached by somebody meanwhile
+            continue
+        if file.startswith(f"{folder}/") and not Path(file).exists():
+            found.append(f"/dev/{path.parts[3]}")
+    return found

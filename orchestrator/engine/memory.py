@@ -18,6 +18,7 @@ from orchestrator.engine.base import (
     EngineInfo,
     EngineUnavailable,
     LogLine,
+    carries,
 )
 from orchestrator.engine.memory_journal import Journal
 from orchestrator.engine.memory_stores import Failures, MemoryImages
@@ -142,7 +143,7 @@ class MemoryEngine:
     async def list(self, labels: Mapping[str, str]) -> list[ContainerState]:
         await self._enter("list")
         states = (container.state for container in self._containers.values())
-        found = (state for state in states if labels.items() <= set(state.labels))
+        found = (state for state in states if carries(state.labels, labels))
         return sorted(found, key=lambda state: state.name)
 
     async def inspect(self, container_id: str) -> ContainerState | None:

@@ -35,6 +35,7 @@ class EventName(StrEnum):
     ROLLOUT_RESUMED = "orchestrator.rollout.resumed"
     ENGINE_LOST = "orchestrator.engine.lost"
     ENGINE_FOUND = "orchestrator.engine.found"
+    ORPHANS_REMOVED = "orchestrator.orphans.removed"
     DAEMON_TASK_FAILED = "orchestrator.daemon.task_failed"
 
 

@@ -76,6 +76,8 @@ class ReconcilePolicy(Model):
 
     full_pass_seconds: Annotated[int, Field(ge=1, le=3_600)] = 15
     """So often everything is looked at, though no event of the engine said so."""
+    orphan_grace_minutes: Annotated[float, Field(gt=0, le=525_600)] = 1_440.0
+    """What an instance left whose state folder is gone is removed so much later."""
 
 
 class ContainerPolicy(Model):

@@ -313,39 +313,3 @@ async def test_a_followed_log_goes_on_over_restarts_until_the_container_is_gone(
         await world.engine.remove(container_id)
 
     assert [line.text for line in following.result()] == ["one", "one"]
-
-
-@pytest.mark.parametrize(("grace", "signal"), [(10, 15), (0, 9)])
-async def test_a_signal_that_the_engine_sent_is_told_before_the_end_it_brought(
-    world: Any, grace: int, signal: int
-) -> None:
-    container_id = await world.run("say", "out:ready")
-    await said(world, container_id, "ready")
-    since = SystemClock().now()
-    await world.engine.stop(container_id, grace_seconds=grace)
-    stream = world.engine.events(world.labels, since=since)
-    events = await take(stream, lambda taken: taken[-1].kind is EngineEventKind.DIED)
-
-    assert [(event.kind, event.signal) for event in events] == [
-        (EngineEventKind.SIGNALLED, signal),
-        (EngineEventKind.DIED, 0),
-    ]
-
-
-async def test_what_is_listed_once_the_engine_tells_leaves_no_gap(world: Any) -> None:
-    opened = asyncio.Event()
-    since = SystemClock().now()
-    stream = world.engine.events(world.labels, since=since, opened=opened.set)
-
-    async def wait() -> list[EngineEvent]:
-        return await take(stream, lambda taken: len(taken) == 1)
-
-    async with asyncio.TaskGroup() as group:
-        waiting = group.create_task(wait())
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await opened.wait()
-        listed = await world.engine.list(world.labels)
-        made = await world.engine.create(world("sleep"), name=world.name(), labels=world.labels)
-
-    assert listed == []
-    assert [event.container_id for event in waiting.result()] == [made]

@@ -25,6 +25,15 @@ PATIENCE_SECONDS = 20.0
 Perform = Callable[[Any], Awaitable[None]]
 
 
+async def until(check: Callable[[], bool]) -> None:
+    """Fails when it does not come true within a generous time."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            if check():
+                return
+            await asyncio.sleep(0.01)
+
+
 class PlayedSteps:
     """Steps that do what the test says, and take down what was asked of them."""
 
@@ -77,12 +86,7 @@ class LoopHouse:
                 task.cancel()
 
     async def until(self, check: Callable[[], bool]) -> None:
-        """Fails when it does not come true within a generous time."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while True:
-                if check():
-                    return
-                await asyncio.sleep(0.01)
+        await until(check)
 
     def types(self) -> list[str]:
         return [event.type.removeprefix("orchestrator.") for event in self.told]
