@@ -76,8 +76,8 @@ def _show_plugin(status: Mapping[str, Any]) -> None:
         ("calls", f"{status['calls_in_flight']} in flight"),
         ("tools", ", ".join(status["tools"]) or "-"),
     ]
-    rows += drift_rows(status.get("drift", ()))
     rows += rollout_rows(status.get("rollout"))
+    rows += [*drift_rows(status.get("drift", ())), *_drifted_rows(status)]
     if status["disk_enforced_by"]:
         rows.append(("disk", f"enforced by: {status['disk_enforced_by']}"))
     if status["network"]:
@@ -97,6 +97,12 @@ def _show_plugin(status: Mapping[str, Any]) -> None:
         name = event["type"].removeprefix("orchestrator.plugin.")
         data = ", ".join(f"{key} {value}" for key, value in event["data"].items() if value != "")
         click.echo(f"  {event['time'][11:19]}  {name:<14} {one_line(data)}")
+
+
+def _drifted_rows(status: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What somebody changed on its containers, as long as it lasts."""
+    found = status.get("container_drift", ())
+    return [("drifted", click.style(one_line(it["detail"]), fg="yellow")) for it in found]
 
 
 def network_words(network: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from orchestrator.engine.docker_networks import DockerNetworks
 from orchestrator.engine.docker_volumes import DockerVolumes
 from orchestrator.engine.networks import NetworkStore
 from orchestrator.engine.pausing import DockerPausing, Pausing
+from orchestrator.engine.repairs import DockerRepairs, Repairs
 from orchestrator.engine.share_mounts import ShareMounts
 from orchestrator.manager.deployment import Place
 from orchestrator.manager.liveness import marks
@@ -34,6 +35,8 @@ class Backends:
     networks: NetworkStore
     pausing: Pausing | None = None
     """Not every engine can."""
+    repairs: Repairs | None = None
+    """Nor this; without it what somebody changed has a container replaced."""
 
 
 def place_of(settings: DaemonSettings) -> Place:
@@ -74,6 +77,7 @@ async def docker_backends(settings: DaemonSettings) -> AsyncIterator[Backends]:
             probe=engine,
             images=DockerImages(clients),
             pausing=DockerPausing(clients),
+            repairs=DockerRepairs(clients),
             volumes=volumes,
             disks=volumes,
             shares=shares,

@@ -15,6 +15,7 @@ from orchestrator.manager.fleet import Fleet
 from orchestrator.manager.images import ImageBuilder
 from orchestrator.manager.loop import ReconcileLoop
 from orchestrator.manager.manager import PluginManager
+from orchestrator.manager.mend import Mender
 from orchestrator.manager.networks import PluginNetworks
 from orchestrator.manager.observe import Observer
 from orchestrator.manager.overridden import Overrides
@@ -71,6 +72,7 @@ def control_plane(
         access=access,
         networks=networks,
         pausing=backends.pausing,
+        mender=Mender(engine=backends.engine, repairs=backends.repairs, fleet=fleet),
         new_sandbox=new_sandbox,
     )
     resolver = resolver_of(settings, backends.images)

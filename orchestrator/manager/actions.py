@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from orchestrator.engine.base import LABEL_DIGEST, LABEL_SANDBOX
+from orchestrator.manager.drift import Drifted
 from orchestrator.model.container import ContainerState
 from orchestrator.policy.compile import replica_id
 
@@ -79,6 +80,8 @@ class Sighting:
     trouble: str = ""
     well_seconds: float | None = None
     """For how long it has been ready and has said that it is well; None if it has not."""
+    drift: tuple[Drifted, ...] = ()
+    """What somebody changed on it, as far as something is to be done about it now."""
 
     @property
     def container_id(self) -> str:
@@ -169,7 +172,12 @@ class SetCpu(_OnContainer):
     cpu_percent: int
 
 
-Action = Prepare | Start | Launch | Adopt | Kill | Remove | Pause | Resume | SetCpu
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mend(_OnContainer):
+    """Set back what somebody changed on a running container."""
+
+
+Action = Prepare | Start | Launch | Adopt | Kill | Remove | Pause | Resume | SetCpu | Mend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

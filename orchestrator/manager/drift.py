@@ -5,7 +5,7 @@ What the orchestrator changes itself is none: the CPU quota during the start, fo
 container is compared only once its plugin is ready.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -63,6 +63,11 @@ _CURES: Final = MappingProxyType(
 def drift_of(compiled: Compiled, container: ContainerState) -> tuple[Drifted, ...]:
     """What differs, by field. The container belongs to a replica of that revision and is ready."""
     return tuple(sorted(_differences(compiled, container), key=lambda found: found.field))
+
+
+def curable(found: Iterable[Drifted]) -> tuple[Drifted, ...]:
+    """What something is to be done about."""
+    return tuple(it for it in found if it.cure is not Cure.TELL)
 
 
 def expected_name(compiled: Compiled, container: ContainerState) -> str:

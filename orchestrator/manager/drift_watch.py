@@ -7,6 +7,8 @@ with is the engine's own doing: nothing flaps because an engine shows a value in
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from pydantic import JsonValue
+
 from orchestrator.engine.base import LABEL_DIGEST, LABEL_PLUGIN, LABEL_SANDBOX
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.manager.drift import Cure, Drifted, drift_of
@@ -141,3 +143,21 @@ class DriftWatch:
                         "container_id": container.container_id,
                     },
                 )
+
+
+def container_drift(fleet: Fleet, plugin_id: str) -> list[JsonValue]:
+    """What is changed on the plugin's containers now, for `status`."""
+    return [
+        {
+            "container_id": container_id,
+            "detail": f"{it} ({it.cure})",
+            "field": it.field,
+            "found": it.found,
+            "expected": it.expected,
+            "cure": it.cure,
+        }
+        for container_id, found in sorted(fleet.drifts.items())
+        if container_id in fleet.containers
+        and fleet.containers[container_id].label(LABEL_PLUGIN) == plugin_id
+        for it in found
+    ]

@@ -10,7 +10,7 @@ from orchestrator.clock import Clock, SystemClock
 from orchestrator.engine.base import LABEL_DIGEST, LABEL_PLUGIN, LABEL_SANDBOX
 from orchestrator.manager.actions import Health, Sighting, Sleep, Want
 from orchestrator.manager.deployment import Deployment
-from orchestrator.manager.drift import Drifted
+from orchestrator.manager.drift import Drifted, curable
 from orchestrator.manager.held import HELD, HeldUpdate, stored_updates, to_held_record
 from orchestrator.manager.idle import sleep_of
 from orchestrator.manager.members import in_service
@@ -133,6 +133,7 @@ class Fleet:
                     health=_HEALTH[sandbox.state] if sandbox is not None else Health.UNKNOWN,
                     trouble=sandbox.trouble if sandbox is not None else "",
                     well_seconds=None if since is None else now - since,
+                    drift=curable(self.drifts.get(container.container_id, ())),
                 )
             )
         return seen

@@ -15,6 +15,7 @@ from orchestrator.manager.actions import (
     Adopt,
     Kill,
     Launch,
+    Mend,
     Pause,
     Prepare,
     Remove,
@@ -25,6 +26,7 @@ from orchestrator.manager.actions import (
 from orchestrator.manager.bring_up import StartFailed
 from orchestrator.manager.deployment import Deployment
 from orchestrator.manager.doors import Doors
+from orchestrator.manager.drift_watch import DriftWatch
 from orchestrator.manager.fleet import Fleet
 from orchestrator.manager.hints import ENGINE_RETRY_SECONDS, hear
 from orchestrator.manager.mishaps import Pauses, attempt
@@ -46,6 +48,7 @@ IN_WORDS: Final[dict[type, str]] = {
     Pause: "going to sleep",
     Resume: "waking up",
     SetCpu: "repairing its CPU limit",
+    Mend: "setting back what somebody changed",
 }
 
 
@@ -81,6 +84,7 @@ class ReconcileLoop:
         self._passed = asyncio.Condition()
         self._engine_lost = ""
         self._pauses = Pauses()
+        self._drift = DriftWatch(fleet=fleet, bus=bus)
         self._full_at = 0.0
         """When everything is listed anew, though no event said so; of the monotonic clock."""
 
@@ -122,6 +126,7 @@ class ReconcileLoop:
             self._observer.doubt_all()
             return now + ENGINE_RETRY_SECONDS
         self._find_engine()
+        self._drift.look(now)
         if not self._fleet.told:
             return None
         leave_alone(self._fleet)

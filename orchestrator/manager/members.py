@@ -16,6 +16,7 @@ from orchestrator.manager.actions import (
     Health,
     Kill,
     Launch,
+    Mend,
     Pause,
     Prepare,
     Remove,
@@ -26,6 +27,7 @@ from orchestrator.manager.actions import (
     Start,
     Want,
 )
+from orchestrator.manager.drift import Cure
 from orchestrator.model.container import ContainerPhase
 
 GAVE_UP: Final = "gave up: too many failures; mend it and run `orchestrator up` again"
@@ -190,11 +192,16 @@ class Turn:
             self._repair(sighting)
 
     def _repair(self, sighting: Sighting) -> None:
-        if sighting.container.cpu_percent != self.want.cpu_percent:
+        plugin_id, container_id = self.want.plugin_id, sighting.container_id
+        if any(it.cure is Cure.REPLACE for it in sighting.drift):
+            self._remove(sighting, f"drifted: {'; '.join(map(str, sighting.drift))}")
+        elif any(it.field != "cpu_percent" for it in sighting.drift):
+            self.actions.append(Mend(plugin_id=plugin_id, container_id=container_id))
+        elif sighting.container.cpu_percent != self.want.cpu_percent:
             self.actions.append(
                 SetCpu(
-                    plugin_id=self.want.plugin_id,
-                    container_id=sighting.container_id,
+                    plugin_id=plugin_id,
+                    container_id=container_id,
                     cpu_percent=self.want.cpu_percent,
                 )
             )

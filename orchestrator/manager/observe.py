@@ -6,6 +6,7 @@ to time, everything is listed anew.
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from orchestrator.engine.base import (
     LABEL_PLUGIN,
@@ -18,6 +19,7 @@ from orchestrator.engine.base import (
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.manager.fleet import Fleet
 from orchestrator.manager.members import GAVE_UP
+from orchestrator.manager.outside import STOPPED_FROM_OUTSIDE, Signals, had_settled
 from orchestrator.manager.restart import (
     death_reason,
     end_of,
@@ -44,6 +46,7 @@ class Observer:
         self._bus = bus
         self._stale: set[str] = set()
         self._all_stale = True
+        self._signals = Signals()
 
     def doubt(self, container_id: str) -> None:
         """Inspect this one at the next look."""
@@ -58,6 +61,10 @@ class Observer:
         if LABEL_ROLE in dict(event.labels):
             return
         self._stale.add(event.container_id)
+        if event.kind is EngineEventKind.SIGNALLED:
+            known = self._fleet.containers.get(event.container_id)
+            if known is not None and not self._fleet.busy.has(known):
+                self._signals.hear(event)
         if event.kind is EngineEventKind.OOM:
             self._fleet.ooms.add(event.container_id)
             plugin_id = dict(event.labels).get(LABEL_PLUGIN, "")
@@ -120,13 +127,17 @@ class Observer:
         oom_seen = container.container_id in self._fleet.ooms
         reason = death_reason(container, oom_seen=oom_seen)
         cause = self._fleet.causes.pop(container.container_id, None)
+        outside = self._signals.ended(container)
+        if cause is None and outside:
+            cause = (STOPPED_FROM_OUTSIDE, outside)
         if cause is not None and reason != "oom_killed":
             reason, detail = cause
         else:
             detail = WORDS.get(reason, f"it ended with exit code {container.exit_code}")
-        self._fleet.remember(
-            sandbox_id, note_death(history, container, reason=reason, detail=detail)
-        )
+        noted = note_death(history, container, reason=reason, detail=detail)
+        if reason == STOPPED_FROM_OUTSIDE and had_settled(container, container.finished_at):
+            noted = replace(noted, failures=history.failures)
+        self._fleet.remember(sandbox_id, noted)
         if sandbox is not None:
             self._fleet.sandboxes.pop(sandbox.sandbox_id, None)
             sandbox.close(remove_folder=False)
@@ -152,10 +163,11 @@ class Observer:
         if self._fleet.busy.has(container) or deployment is None or not deployment.running:
             return
         detail = "somebody removed its container"
-        history = note_failure(
-            self._fleet.history(sandbox_id), "container_removed", detail=detail, at=now
-        )
-        self._fleet.remember(sandbox_id, history)
+        history = self._fleet.history(sandbox_id)
+        noted = note_failure(history, "container_removed", detail=detail, at=now)
+        if had_settled(container, now):
+            noted = replace(noted, failures=history.failures)
+        self._fleet.remember(sandbox_id, noted)
         self._fleet.count_restart(sandbox_id)
         self._bus.publish(
             EventName.PLUGIN_VANISHED, plugin_id, {"container_id": container.container_id}

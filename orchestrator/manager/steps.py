@@ -26,6 +26,7 @@ from orchestrator.manager.actions import (
     Adopt,
     Kill,
     Launch,
+    Mend,
     Pause,
     Prepare,
     Remove,
@@ -37,6 +38,7 @@ from orchestrator.manager.bring_up import DIED_AT_START, StartFailed, dial_in, s
 from orchestrator.manager.deployment import Deployment
 from orchestrator.manager.fleet import Fleet
 from orchestrator.manager.images import ImageBuilder
+from orchestrator.manager.mend import Mender
 from orchestrator.manager.networks import PluginNetworks
 from orchestrator.manager.secrets import deliver, withdraw
 from orchestrator.manager.sleep_steps import SleepSteps
@@ -67,6 +69,7 @@ class Steps:
         access: Access,
         networks: PluginNetworks,
         pausing: Pausing | None,
+        mender: Mender,
         new_sandbox: SandboxFactory,
     ) -> None:
         self._labels = labels
@@ -80,6 +83,7 @@ class Steps:
         self._access = access
         self.networks = networks
         self._sleep = SleepSteps(fleet, pausing)
+        self._mender = mender
         self._new_sandbox = new_sandbox
 
     async def perform(self, action: Action, policy: SecurityPolicy) -> None:
@@ -101,8 +105,8 @@ class Steps:
                 await self._remove(action, policy)
             case Pause() | Resume():
                 await self._sleep.perform(action)
-            case SetCpu(container_id=container_id, cpu_percent=cpu_percent):
-                await self._engine.set_cpu(container_id, cpu_percent=cpu_percent)
+            case SetCpu() | Mend():
+                await self._repair(action, policy)
 
     def _is_void(self, action: Action) -> bool:
         """It was wanted when that was planned, and is no longer."""
@@ -223,6 +227,18 @@ class Steps:
         await self._ready(sandbox, container_id, EventName.PLUGIN_ADOPTED)
         # After it: the rules of the earlier daemon have held all along.
         await self.networks.provide(deployment, policy)
+
+    async def _repair(self, action: SetCpu | Mend, policy: SecurityPolicy) -> None:
+        container_id = action.container_id
+        if isinstance(action, SetCpu):
+            await self._engine.set_cpu(container_id, cpu_percent=action.cpu_percent)
+            return
+        deployment = self._deployment_of(self._fleet.containers.get(container_id))
+        if deployment is None or await self._mender.mend(deployment.compiled, container_id):
+            return
+        why = "drifted, and could not be set back"
+        remove = Remove(plugin_id=action.plugin_id, container_id=container_id, why=why)
+        await self._remove(remove, policy)
 
     async def _ready(self, sandbox: PluginSandbox, container_id: str, event: EventName) -> None:
         container = await self._engine.inspect(container_id)

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from orchestrator.engine.base import Engine, Probe
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.events.bus import PluginEventBus
+from orchestrator.manager.drift_watch import container_drift
 from orchestrator.manager.manager import PluginManager
 from orchestrator.manager.preview import described
 from orchestrator.manager.statuses import state_trouble, status, statuses
@@ -167,6 +168,7 @@ class Api:
             "dependencies": list(deployment.dependencies),
             "events_waiting": self._events.desk.pending().get(plugin_id, 0),
             "calls_in_flight": fleet.in_flight(plugin_id),
+            "container_drift": container_drift(fleet, plugin_id),
             "disk_enforced_by": fleet.disks.get(plugin_id, ""),
             "network": fleet.networks.get(plugin_id),
             "report": asdict(report) if report is not None else None,

@@ -96,16 +96,20 @@ async def test_a_network_that_somebody_put_it_into_is_shown_and_left(
     repairs = DockerRepairs(clients)
     container_id = await docker_world.run("sleep")
 
+    network = docker_world.name()
+
     def move(api: Any) -> None:
+        api.create_network(network)
         api.disconnect_container_from_network(container_id, "none")
-        api.connect_container_to_network(container_id, "bridge")
+        api.connect_container_to_network(container_id, network)
 
     await clients.run(move)
     moved = await docker_world.engine.inspect(container_id)
-    await repairs.leave(container_id, "bridge")
+    await repairs.leave(container_id, network)
+    await clients.run(lambda api: api.remove_network(network))
     after = await docker_world.engine.inspect(container_id)
 
-    assert moved.adjustable.networks == ("bridge",)
+    assert moved.adjustable.networks == (network,)
     assert after.adjustable == AS_MADE
     assert after.phase is ContainerPhase.RUNNING
 
