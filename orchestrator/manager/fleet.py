@@ -100,8 +100,7 @@ class Fleet:
     """Plugin → what its network behind the guard has carried."""
     causes: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Container → (reason, detail) of an end that the daemon brought about."""
-    drifts: dict[str, tuple[Drifted, ...]] = field(default_factory=dict)
-    """Container → what somebody changed on it."""
+    drifts: dict[str, tuple[Drifted, ...]] = field(default_factory=dict)  # by container
     ooms: set[str] = field(default_factory=set)
     """Containers in whose present run something was killed for memory."""
 

@@ -297,6 +297,8 @@ class PluginManager:
         settle(fleet, down=not wanted)
         fleet.told = True
         fleet.policy = policy
+        for sandbox in fleet.sandboxes.values():
+            sandbox.heed(policy.calls)
         if gone or changed:
             data: dict[str, JsonValue] = {"changed": [*changed], "removed": [*sorted(gone)]}
             self._bus.publish(EventName.DESIRED_CHANGED, data=data)

@@ -59,8 +59,8 @@ def _change(
         return Change(plugin_id=name, kind=ChangeKind.STOP if there else ChangeKind.NONE)
     if any(c.label(LABEL_DIGEST) == new.compiled.digest for c in there):
         return Change(plugin_id=name, kind=ChangeKind.NONE)
-    before = described(old) if old is not None else {}
-    fields = _difference("", before, described(new))
+    before = _comparable(old) if old is not None else {}
+    fields = _difference("", before, _comparable(new))
     kind = ChangeKind.REPLACE if there else ChangeKind.CREATE
     return Change(plugin_id=name, kind=kind, fields=fields if there and old else ())
 
@@ -75,6 +75,19 @@ def described(deployment: Deployment) -> dict[str, JsonValue]:
         "container": container_json(deployment),
     }
     return text
+
+
+def _comparable(deployment: Deployment) -> JsonValue:
+    """Without what only follows from all the rest: its own name, in folders and environment."""
+    return _without(described(deployment), deployment.compiled.sandbox_id)
+
+
+def _without(value: JsonValue, name: str) -> JsonValue:
+    if isinstance(value, dict):
+        return {key: _without(item, name) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without(item, name) for item in value]
+    return value.replace(name, "SANDBOX") if isinstance(value, str) else value
 
 
 def container_json(deployment: Deployment) -> dict[str, JsonValue]:

@@ -35,7 +35,7 @@ class Desk:
 
     def __init__(self, *, info: PluginInfo, limits: ResourceLimits, calls: CallPolicy) -> None:
         self._limits = limits
-        self._calls = calls
+        self.calls = calls
         self._tools = ToolBox(info.tools)
 
     def open(self, call: Call, sink: Sink, line: Line) -> Exchange:
@@ -47,7 +47,7 @@ class Desk:
             call,
             sink,
             line,
-            max_response_bytes=self._calls.max_response_mb * _MEBIBYTE,
+            max_response_bytes=self.calls.max_response_mb * _MEBIBYTE,
             repeat=tool.repeat if tool is not None else "unsafe",
         )
         if call.tool and tool is None:

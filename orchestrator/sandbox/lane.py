@@ -13,7 +13,7 @@ class CallLane:
 
     def __init__(self, *, size: int, max_queue: int) -> None:
         self.size = size
-        self._max_queue = max_queue
+        self.max_queue = max_queue
         self._connections: set[PluginConnection] = set()
         self._idle: list[PluginConnection] = []
         self._waiting: OrderedDict[Exchange, None] = OrderedDict()
@@ -59,14 +59,14 @@ class CallLane:
         if self._idle:
             self._admit(exchange)
             exchange.assign(self._idle.pop())
-        elif len(self._live) < self.size + self._max_queue:
+        elif len(self._live) < self.size + self.max_queue:
             self._admit(exchange)
             self._waiting[exchange] = None
         else:
             exchange.fail(
                 CallFailure(
                     code=FailureCode.OVERLOADED,
-                    detail=f"{self.size} calls run and {self._max_queue} wait already "
+                    detail=f"{self.size} calls run and {self.max_queue} wait already "
                     "(max_concurrent_requests, policy.calls.max_queue)",
                     repeat="safe",
                 )

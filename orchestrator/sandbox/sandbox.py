@@ -158,6 +158,10 @@ class PluginSandbox:
             self._listener = None
         self._settled.set()
 
+    def heed(self, calls: CallPolicy) -> None:
+        """Bounds that changed, from the next call on."""
+        self._desk.calls, self._calls.max_queue = calls, calls.max_queue
+
     # -- calls ----------------------------------------------------------------------------------
 
     def dispatch(self, call: Call, sink: Sink) -> Exchange:

@@ -73,9 +73,7 @@ def test_a_plugin_of_another_revision_is_replaced_field_by_field(make: Any, old:
         "limits.max_memory_mb",
         "permissions",
         "container.memory_bytes",
-        "container.bind_mounts",
         "container.share_mounts",
-        "container.environment",
     }
 
 
