@@ -4,9 +4,12 @@ import asyncio
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
-from orchestrator.engine.base import LABEL_ROLE, Engine, VolumeStore
+from orchestrator.engine.base import LABEL_ROLE, Engine, EngineFailure, VolumeStore
 from orchestrator.engine.networks import NetworkStore
+
+PAUSES_SECONDS: Final = (0.1, 0.3, 1.0, 3.0)
 
 
 async def sweep(
@@ -33,6 +36,16 @@ async def sweep(
     removed = 0
     if with_volumes:
         for volume in await volumes.list(labels):
-            await volumes.remove(volume.name)
+            await _let_go(volumes, volume.name)
             removed += 1
     return sum(1 for container in containers if not container.label(LABEL_ROLE)), removed
+
+
+async def _let_go(volumes: VolumeStore, name: str) -> None:
+    """Remove it; a daemon killed a moment ago may have left the engine at work on its container."""
+    for pause in PAUSES_SECONDS:
+        try:
+            return await volumes.remove(name)
+        except EngineFailure:
+            await asyncio.sleep(pause)
+    return await volumes.remove(name)

@@ -143,4 +143,7 @@ class ContainerState:
 
     def label(self, name: str) -> str:
         """The value of a label, empty where it is missing."""
-        return dict(self.labels).get(name, "")
+        for key, value in self.labels:  # asked so often that a dictionary would cost more
+            if key == name:
+                return value
+        return ""

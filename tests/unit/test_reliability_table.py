@@ -8,6 +8,7 @@ FOLDER = "tests/chaos"
 FAULTS = {
     "the daemon is killed at any step of a deployment, a change or a removal",
     "the daemon is killed at random under load",
+    "the daemon is killed at random while events are published",
     "plugins crash, exit, hang, run out of memory",
     "plugins are killed, stopped, paused or removed behind the daemon's back",
     "the engine is killed and started again",

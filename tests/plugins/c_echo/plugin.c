@@ -270,7 +270,12 @@ static bool dispatch(int fd, const struct request *r)
     }
     if (!strcmp(r->method, "GET") && !strcmp(r->path, "/v1/status"))
         return answer_json(fd, "{\"state\":\"ready\",\"detail\":\"\",\"metrics\":{}}");
-    if (post && (!strcmp(r->path, "/v1/events") || !strcmp(r->path, "/v1/cleanup")))
+    if (post && !strcmp(r->path, "/v1/events")) {
+        printf("event %.*s\n", (int)r->length, r->body);
+        fflush(stdout); /* in the log before it is taken */
+        return answer_json(fd, "{}");
+    }
+    if (post && !strcmp(r->path, "/v1/cleanup"))
         return answer_json(fd, "{}");
     return problem(fd, "404 Not Found", "not_found", "no such path");
 }
