@@ -19,7 +19,7 @@ from orchestrator.engine.base import (
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.manager.fleet import Fleet
 from orchestrator.manager.members import GAVE_UP
-from orchestrator.manager.outside import STOPPED_FROM_OUTSIDE, Signals, had_settled
+from orchestrator.manager.outside import STOPPED_FROM_OUTSIDE, Signals, had_settled, was_restarted
 from orchestrator.manager.restart import (
     death_reason,
     end_of,
@@ -110,6 +110,8 @@ class Observer:
             known = self._fleet.containers.get(container.container_id)
             if container.phase is ContainerPhase.GONE and known is not None and known != container:
                 self._note_gone(container, now)
+            if known is not None and was_restarted(known, container):
+                self._note_restart(container)
             self._fleet.containers[container.container_id] = container
             if container.phase is ContainerPhase.EXITED:
                 self._note_death(container)
@@ -152,6 +154,29 @@ class Observer:
             },
         )
         self._tell_if_given_up(plugin_id, sandbox_id, container.finished_at)
+
+    def _note_restart(self, container: ContainerState) -> None:
+        """Its new run was never initialised: without its sandbox it is begun anew."""
+        sandbox = self._fleet.sandbox_of(container)
+        if sandbox is None or self._fleet.busy.has(container):
+            return
+        self._fleet.sandboxes.pop(sandbox.sandbox_id, None)
+        sandbox.close(remove_folder=False)
+        detail = "somebody restarted its container"
+        sandbox_id = container.label(LABEL_SANDBOX)
+        noted = replace(self._fleet.history(sandbox_id), reason=STOPPED_FROM_OUTSIDE, detail=detail)
+        self._fleet.remember(sandbox_id, noted)
+        self._fleet.count_restart(sandbox_id)
+        self._bus.publish(
+            EventName.PLUGIN_DIED,
+            container.label(LABEL_PLUGIN),
+            {
+                "reason": STOPPED_FROM_OUTSIDE,
+                "detail": detail,
+                "exit_code": None,
+                "container_id": container.container_id,
+            },
+        )
 
     def _note_gone(self, container: ContainerState, now: float) -> None:
         """Away, and by none of our steps if the plugin is wanted and not busy."""

@@ -9,7 +9,7 @@ import signal
 from typing import Final
 
 from orchestrator.engine.base import EngineEvent
-from orchestrator.model.container import ContainerState
+from orchestrator.model.container import ContainerPhase, ContainerState
 
 STOPPED_FROM_OUTSIDE: Final = "stopped_from_outside"
 SETTLED_SECONDS: Final = 10.0
@@ -42,6 +42,12 @@ class Signals:
 def had_settled(container: ContainerState, ended_at: float) -> bool:
     """Whether it ran for long enough to be started again at once."""
     return 0.0 < container.started_at <= ended_at - SETTLED_SECONDS
+
+
+def was_restarted(known: ContainerState, now: ContainerState) -> bool:
+    """Whether one run ended and another began between two looks."""
+    runs = known.phase is now.phase is ContainerPhase.RUNNING
+    return runs and known.started_at != now.started_at
 
 
 def _name(number: int) -> str:

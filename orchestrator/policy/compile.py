@@ -276,6 +276,19 @@ def _not_held(permission: Permission) -> tuple[str, ...]:
     return ()
 
 
+def _unordered(grant: Grant) -> dict[str, object]:
+    """Permissions by kind, their lists in order: nobody grants less by naming it first."""
+    return {
+        permission.kind: {
+            name: sorted(value, key=str) if isinstance(value, list) else value
+            for name, value in permission.model_dump(
+                mode="json", exclude={"kind", "required", "reason"}
+            ).items()
+        }
+        for permission in grant.permissions
+    }
+
+
 def _digest(spec: ContainerSpec, grant: Grant, policy: SecurityPolicy) -> str:
     """sha256 over all that a running plugin was made from, initialize included.
 
@@ -292,9 +305,9 @@ def _digest(spec: ContainerSpec, grant: Grant, policy: SecurityPolicy) -> str:
         "container": asdict(spec),
         "version": grant.info.version,
         "config": dict(grant.config),
-        "context": initialize_context(grant),
-        "secrets": grant.secrets,
-        "injected": [asdict(injected) for injected in grant.injected],
+        "context": {**initialize_context(grant), "permissions": _unordered(grant)},
+        "secrets": sorted(grant.secrets),
+        "injected": [asdict(it) for it in sorted(grant.injected, key=lambda it: it.host)],
         "databases": databases,
     }
     text = json.dumps(made_from, sort_keys=True, separators=(",", ":"))

@@ -139,6 +139,49 @@ async def test_a_removal_soon_after_the_start_counts(house: House) -> None:
     assert len(house.history.failures) == 1
 
 
+class PlayedSandbox:
+    """Knows its id, and whether it was closed."""
+
+    def __init__(self, sandbox_id: str) -> None:
+        self.sandbox_id = sandbox_id
+        self.closed = False
+
+    def close(self, *, remove_folder: bool) -> None:
+        self.closed = True
+
+
+async def restart(house: House) -> None:
+    """`docker restart`, of which nobody hears until it is over."""
+    house.engine.drop_events(dropped=True)
+    await house.engine.stop(house.container_id, grace_seconds=0)
+    house.clock.at += 1
+    await house.engine.start(house.container_id)
+    house.observer.doubt_all()
+    await house.look()
+
+
+async def test_a_container_that_somebody_restarted_unseen_is_begun_anew(house: House) -> None:
+    """Its plugin dials in again, but nobody has initialised it."""
+    sandbox: Any = PlayedSandbox(house.deployment.compiled.sandbox_id)
+    house.fleet.sandboxes[sandbox.sandbox_id] = sandbox
+    house.clock.at += 60
+    await restart(house)
+    [died] = house.told
+
+    assert (sandbox.closed, house.fleet.sandboxes) == (True, {})
+    assert died.data["detail"] == "somebody restarted its container"
+    assert (house.history.reason, house.history.failures) == ("stopped_from_outside", ())
+
+
+async def test_our_own_step_may_restart_it(house: House) -> None:
+    sandbox: Any = PlayedSandbox(house.deployment.compiled.sandbox_id)
+    house.fleet.sandboxes[sandbox.sandbox_id] = sandbox
+    house.fleet.busy.begin("notes", house.container_id, "starting")
+    await restart(house)
+
+    assert (sandbox.closed, house.told) == (False, [])
+
+
 def ended(*, started: float = 100.0, finished: float = 200.0) -> ContainerState:
     return ContainerState(
         container_id="1",
