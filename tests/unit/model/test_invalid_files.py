@@ -98,7 +98,8 @@ def problems_of_info(more: str, info: str = INFO) -> list[str]:
             "  limit: {}",
             (
                 "m.yaml:6: spec.limit: found an unknown field, expected one of source, "
-                "permissions, limits, config, secrets, inject, runtime, state "
+                "permissions, limits, config, secrets, inject, runtime, state, "
+                "replicas, idle_timeout "
                 "(did you mean limits?)"
             ),
         ),

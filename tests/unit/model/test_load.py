@@ -110,7 +110,8 @@ def test_the_problems_of_all_files_come_at_once(folder: Path) -> None:
     assert str(caught.value).splitlines() == [
         (
             "a.yaml:6: spec.stat: found an unknown field, expected one of source, permissions, "
-            "limits, config, secrets, inject, runtime, state (did you mean state?)"
+            "limits, config, secrets, inject, runtime, state, replicas, idle_timeout "
+            "(did you mean state?)"
         ),
         (
             "b.yaml:1: found broken YAML: did not find expected node content, "
