@@ -189,7 +189,7 @@ def test_a_revoke_closes_an_open_connection_within_a_second(plugins: Instance) -
     """The call holds the container's replacement up, and not the brake."""
     with ThreadPoolExecutor(1) as pool:
         closed = pool.submit(plugins.call, HOSTILE, tool="keep")
-        eventually(lambda: "HOLDS IT" in plugins.run("logs", HOSTILE).stdout)
+        eventually(lambda: "HOLDS IT" in plugins.run("logs", HOSTILE).stdout, seconds=60)
         plugins.run("permissions", "revoke", HOSTILE, "database_access", "--reason", "it leaks")
         returned = SystemClock().now()
         at = closed.result()
