@@ -8,41 +8,37 @@ import click
 
 from orchestrator.cli.render import mark, one_line
 
-WAITING: Final = "waiting for "
-"""How the detail of a plugin begins whose dependencies are not there."""
+ON_ITS_WAY: Final = frozenset(
+    {"pending", "waiting", "preparing", "starting", "adopting", "draining", "stopping"}
+)
+"""Sub-states that pass by themselves."""
+STANDING: Final = frozenset({"paused", "rolled_back"})
+"""Sub-states of a plugin that runs, though not as is wanted, and that no wait will change."""
+FAILED: Final = frozenset({"held", "rolled_back"})
+"""Sub-states that are no error of the plugin as it runs, and not what was wanted either."""
 
 
 def settled(row: Mapping[str, Any]) -> bool:
-    """Whether nothing more is to be waited for: it runs, is stopped, or failed.
+    """Whether nothing more is to be waited for: it runs, is stopped or held, or failed.
 
     An update is over when the new revision has taken over, or the old one is back.
     """
-    rollout = row.get("rollout") or {}
-    if rollout.get("moving"):
+    if (row.get("rollout") or {}).get("moving"):
         return False
-    if row["status"] == "active" and rollout.get("state") not in {"rolled_back", "paused"}:
+    if row["status"] == "active" and row["sub_state"] not in STANDING:
         return bool(row.get("settled", True))
-    return bool(row["status"] != "inactive" or is_stopped(row))
+    return row["sub_state"] not in ON_ITS_WAY
 
 
 def is_failed(row: Mapping[str, Any]) -> bool:
-    """Whether what was asked for does not run through its own fault, whatever runs instead."""
-    return row["status"] == "error" or (row.get("rollout") or {}).get("state") == "rolled_back"
+    """Whether what was asked for does not run, whatever runs instead."""
+    rolled_back = (row.get("rollout") or {}).get("state") == "rolled_back"
+    return row["status"] == "error" or row["sub_state"] in FAILED or rolled_back
 
 
-def is_stopped(row: Mapping[str, Any]) -> bool:
-    """Whether it does not run, and is not to: as the manifest wants, or for a revoke."""
-    return row["status"] == "inactive" and str(row["detail"]).partition(":")[0] == "stopped"
-
-
-def held(row: Mapping[str, Any], plugins: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether it waits, perhaps by way of others, for a plugin that failed or is stopped."""
-    needs = str(row["detail"]).removeprefix(WAITING).split(", ")
-    return str(row["detail"]).startswith(WAITING) and any(
-        other["status"] == "error" or is_stopped(other) or held(other, plugins)
-        for other in plugins
-        if other["plugin_id"] in needs
-    )
+def fell_short(row: Mapping[str, Any]) -> bool:
+    """Whether `up` did not reach what it was to reach."""
+    return is_failed(row) or not settled(row)
 
 
 class Progress:

@@ -67,6 +67,13 @@ def plugin_rows(plugins: Sequence[Mapping[str, Any]]) -> str:
     return table(["PLUGIN", "VERSION", "STATUS", "RESTARTS", "CONTAINER", "DETAIL"], rows)
 
 
+def repair_lines(status: Mapping[str, Any]) -> list[str]:
+    """What may mend a plugin's last failure, and what its last lines point to."""
+    words: Mapping[str, Any] = status.get("last_words") or {}
+    texts = [*words.get("hints", ()), *words.get("repairs", ())]
+    return [f"  → {one_line(str(text), 200)}" for text in texts]
+
+
 def one_line(text: str, most: int = 100) -> str:
     """The first line, cut, with nothing in it that a terminal would act on."""
     first = text.splitlines()[0] if text else ""

@@ -8,7 +8,7 @@ import click
 
 from orchestrator.cli.context import client_of, instance_option, json_option
 from orchestrator.cli.permissions import drift_rows, held_lines
-from orchestrator.cli.render import duration, fields, mark, one_line
+from orchestrator.cli.render import duration, fields, mark, one_line, repair_lines
 from orchestrator.cli.rollout import rollout_rows
 
 
@@ -89,6 +89,7 @@ def _show_plugin(status: Mapping[str, Any]) -> None:
         text = f"{failure['reason']}: {one_line(failure['detail'])}"
         rows.append(("last failure", click.style(text, fg="red")))
     click.echo(fields(rows))
+    _show_last_words(status)
     if status.get("held"):
         click.echo("\n" + "\n".join(held_lines(status["plugin_id"], status["held"])))
     if status["events"]:
@@ -97,6 +98,21 @@ def _show_plugin(status: Mapping[str, Any]) -> None:
         name = event["type"].removeprefix("orchestrator.plugin.")
         data = ", ".join(f"{key} {value}" for key, value in event["data"].items() if value != "")
         click.echo(f"  {event['time'][11:19]}  {name:<14} {one_line(data)}")
+
+
+def _show_last_words(status: Mapping[str, Any]) -> None:
+    """The end of its log, and what may mend the failure: while that matters."""
+    if not status["last_failure"]:
+        return
+    lines = (status.get("last_words") or {}).get("lines", ())
+    if lines:
+        click.echo(click.style("\nlast lines before it failed", bold=True))
+    for line in lines:
+        click.echo(f"  {one_line(str(line), 300)}")
+    repairs = repair_lines(status)
+    if repairs:
+        click.echo(click.style("\nwhat may mend it", bold=True))
+        click.echo("\n".join(repairs))
 
 
 def _drifted_rows(status: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -17,12 +17,12 @@ from orchestrator.cli.context import (
 )
 from orchestrator.cli.exits import BY_KIND, OK
 from orchestrator.cli.permissions import held_lines
-from orchestrator.cli.progress import Progress, held, is_failed, settled
-from orchestrator.cli.render import plugin_rows, printable
+from orchestrator.cli.progress import Progress, fell_short, settled
+from orchestrator.cli.render import plugin_rows, printable, repair_lines
 from orchestrator.client.client import DaemonClient, DaemonNotRunning
 from orchestrator.client.spawn import spawn, wait_for_end
 from orchestrator.daemon.settings import DaemonSettings
-from orchestrator.errors import Kind
+from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.model.load import load_instance_config, load_manifests
 
 POLL_SECONDS: Final = 0.1
@@ -105,17 +105,24 @@ def _follow(
     plugins = _wait(client, names)
     click.echo(plugin_rows(plugins))
     waiting = _tell_held(plugins, names)
-    failed = [
-        row for row in plugins if row["plugin_id"] in names and (is_failed(row) or not settled(row))
-    ]
-    for row in failed:
-        click.echo(f"\n{row['plugin_id']}: {printable(str(row['detail']))}", err=True)
+    short = [row for row in plugins if row["plugin_id"] in names and fell_short(row)]
+    for row in short:
+        _tell_failed(client, row)
     if detach:
-        return BY_KIND[Kind.PLUGIN if failed else Kind.DENIED] if failed or waiting else OK
+        return BY_KIND[Kind.PLUGIN if short else Kind.DENIED] if short or waiting else OK
     end = "Ctrl-C stops and removes them" if ours else "Ctrl-C leaves them running"
     click.echo(f"\nup; {end}", err=True)
     _stay(client)
     return OK
+
+
+def _tell_failed(client: DaemonClient, row: Mapping[str, Any]) -> None:
+    """Why, and what may mend it."""
+    click.echo(f"\n{row['plugin_id']}: {printable(str(row['detail']))}", err=True)
+    if row["status"] == "error":
+        with contextlib.suppress(OrchestratorError):  # somebody may just have taken it away
+            for line in repair_lines(client.plugin(str(row["plugin_id"]))):
+                click.echo(line, err=True)
 
 
 def _tell_held(plugins: Sequence[Mapping[str, Any]], names: Sequence[str]) -> bool:
@@ -135,7 +142,7 @@ def _wait(client: DaemonClient, names: Sequence[str]) -> list[dict[str, Any]]:
         plugins = client.plugins()
         progress.show(plugins)
         waited_for: list[Mapping[str, Any]] = [r for r in plugins if r["plugin_id"] in names]
-        done = all(settled(row) or held(row, plugins) for row in waited_for)
+        done = all(settled(row) for row in waited_for)
         if done or time.monotonic() > until:
             progress.end()
             return plugins

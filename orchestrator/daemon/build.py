@@ -34,6 +34,7 @@ from orchestrator.manager.permissions import PermissionSystem
 from orchestrator.manager.probe import Prober
 from orchestrator.manager.rebuilding import take_up
 from orchestrator.manager.rollout_commands import RolloutCommands
+from orchestrator.manager.watch import Watch, plugin_watch
 from orchestrator.sandbox.callers import CallLedger
 from orchestrator.sandbox.code import CodeSandbox
 from orchestrator.sandbox.deadlines import DeadlineWheel
@@ -57,6 +58,7 @@ class Daemon:
     permissions: PermissionSystem
     prober: Prober
     networks: PluginNetworks
+    watch: Watch
     api: Api
     bus: PluginEventBus
     events: EventDesk
@@ -169,6 +171,7 @@ async def build(
             permissions=permissions,
             prober=Prober(fleet, manager.loop.wake),
             networks=networks,
+            watch=plugin_watch(manager, backends.engine, backends.probe, bus),
             api=api,
             bus=bus,
             events=desk,

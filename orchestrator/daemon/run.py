@@ -99,6 +99,7 @@ def _tasks(daemon: Daemon) -> dict[str, Callable[[], Awaitable[None]]]:
         "audit": daemon.audit.keep_synced,
         "probes": lambda: daemon.prober.run(lambda: manager.policy.lifecycle),
         "networks": lambda: daemon.networks.run(lambda: manager.policy),
+        "watch": daemon.watch.run,
         "pages": daemon.ui.run,
         "code": daemon.code.run,
         "events": daemon.events.run,

@@ -25,6 +25,7 @@ _TAKEN_DOWN: Final[Mapping[str, tuple[AuditAction, AuditOutcome]]] = MappingProx
         EventName.PLUGIN_VANISHED: (AuditAction.PLUGIN_FAILURE, AuditOutcome.FAILED),
         EventName.PLUGIN_DRIFTED: (AuditAction.PLUGIN_DRIFT, AuditOutcome.DONE),
         EventName.PLUGIN_GAVE_UP: (AuditAction.PLUGIN_FAILURE, AuditOutcome.FAILED),
+        EventName.PLUGIN_UNFIT: (AuditAction.PLUGIN_FAILURE, AuditOutcome.FAILED),
         EventName.ROLLOUT_COMPLETED: (AuditAction.ROLLOUT, AuditOutcome.DONE),
         EventName.ROLLOUT_FAILED: (AuditAction.ROLLOUT, AuditOutcome.FAILED),
         EventName.ROLLOUT_ROLLED_BACK: (AuditAction.ROLLOUT, AuditOutcome.DONE),

@@ -12,6 +12,7 @@ from orchestrator.manager.actions import Health, Sighting, Sleep, Want
 from orchestrator.manager.deployment import Deployment
 from orchestrator.manager.drift import Drifted, curable
 from orchestrator.manager.held import HELD, HeldUpdate, stored_updates, to_held_record
+from orchestrator.manager.histories import from_history_record, to_history_record
 from orchestrator.manager.idle import sleep_of
 from orchestrator.manager.members import in_service
 from orchestrator.manager.restart import History, end_of, next_start
@@ -19,13 +20,14 @@ from orchestrator.manager.revision_records import REVISIONS
 from orchestrator.manager.under_way import UnderWay
 from orchestrator.model.container import ContainerState
 from orchestrator.model.policy import SecurityPolicy
-from orchestrator.model.status import RolloutStatus
+from orchestrator.model.status import LastWords, RolloutStatus
 from orchestrator.sandbox.sandbox import PluginSandbox, SandboxState
 from orchestrator.store.base import Record, RecordStore, StoreUnavailable
 from orchestrator.store.rebuild import Rebuilt
 
 _BADNESS: Final = {"degraded": 1, "error": 2}
 DESIRED: Final = "desired"
+LAST_WORDS: Final = "last_words"
 _HISTORIES = "history"
 _RUNS = "run"
 _HEALTH = {
@@ -75,6 +77,8 @@ class Fleet:
     """What became of the state file, until that is settled."""
     in_doubt: bool = False
     """Whether records may be missing that nobody knows of, and nothing was looked at since."""
+    unfit: dict[str, str] = field(default_factory=dict)
+    """Why each of them cannot be read."""
     rollout_of: Callable[[str], RolloutStatus | None] = lambda _: None
     """How a plugin's rollout goes; `Rollouts` answers."""
     containers: dict[str, ContainerState] = field(default_factory=dict)
@@ -92,6 +96,8 @@ class Fleet:
     """By sandbox id."""
     well_since: dict[str, float] = field(default_factory=dict)
     """Sandbox → since when it has been ready and has said that it is well, monotonic."""
+    last_words: dict[str, LastWords] = field(default_factory=dict)
+    """Plugin → what is kept of its last failure."""
     held: dict[str, HeldUpdate] = field(default_factory=dict)
     """Updates that ask for more than before, until somebody grants them."""
     disks: dict[str, str] = field(default_factory=dict)
@@ -262,14 +268,7 @@ class Fleet:
     def remember(self, sandbox_id: str, history: History) -> None:
         """Keep a sandbox's history, also over the daemon's end."""
         self.histories[sandbox_id] = history
-        record: dict[str, JsonValue] = {
-            "failures": list(history.failures),
-            "restarts": history.restarts,
-            "reason": history.reason,
-            "detail": history.detail,
-            "noted": history.noted,
-        }
-        self._keep(_HISTORIES, sandbox_id, record)
+        self._keep(_HISTORIES, sandbox_id, to_history_record(history))
 
     def forget(self, sandbox_id: str) -> None:
         """Its failures are nobody's any more."""
@@ -284,7 +283,7 @@ class Fleet:
     def restore(self) -> None:
         """Histories as an earlier daemon left them."""
         self.histories = {
-            key: _history(record) for key, record in self.store.load(_HISTORIES).items()
+            key: from_history_record(record) for key, record in self.store.load(_HISTORIES).items()
         }
         self.held = stored_updates(self.store)
 
@@ -334,17 +333,5 @@ class Fleet:
 
 def forget_all(store: RecordStore) -> None:
     """Nothing is wanted any more, and nobody's failures matter."""
-    for kind in (DESIRED, HELD, REVISIONS, _HISTORIES, _RUNS):
+    for kind in (DESIRED, HELD, LAST_WORDS, REVISIONS, _HISTORIES, _RUNS):
         store.put_all(kind, dict.fromkeys(store.load(kind)))
-
-
-def _history(record: Record) -> History:
-    failures = record.get("failures")
-    restarts = record.get("restarts")
-    return History(
-        failures=tuple(float(str(at)) for at in failures) if isinstance(failures, list) else (),
-        restarts=restarts if isinstance(restarts, int) else 0,
-        reason=str(record.get("reason", "")),
-        detail=str(record.get("detail", "")),
-        noted=str(record.get("noted", "")),
-    )

@@ -29,6 +29,7 @@ from orchestrator.manager.doors import Doors
 from orchestrator.manager.drift_watch import DriftWatch
 from orchestrator.manager.fleet import Fleet
 from orchestrator.manager.hints import ENGINE_RETRY_SECONDS, hear
+from orchestrator.manager.jumps import Jumps
 from orchestrator.manager.mishaps import Pauses, attempt
 from orchestrator.manager.observe import Observer
 from orchestrator.manager.plan import plan
@@ -85,6 +86,7 @@ class ReconcileLoop:
         self._engine_lost = ""
         self._pauses = Pauses()
         self._drift = DriftWatch(fleet=fleet, bus=bus)
+        self._jumps = Jumps(fleet, clock)
         self._full_at = 0.0
         """When everything is listed anew, though no event said so; of the monotonic clock."""
 
@@ -116,11 +118,12 @@ class ReconcileLoop:
     async def _pass(self, group: asyncio.TaskGroup) -> float | None:
         self._woken.clear()
         now = self._clock.now()
+        self._jumps.settle(now)
         if self._clock.monotonic() >= self._full_at:
             self._full_at = self._clock.monotonic() + self._fleet.policy.reconcile.full_pass_seconds
             self._observer.doubt_all()
         try:
-            await self._observer.look(now)
+            unsure = await self._observer.look(now)
         except (EngineUnavailable, EngineFailure) as error:
             self._lose_engine(error)
             self._observer.doubt_all()
@@ -132,9 +135,12 @@ class ReconcileLoop:
         leave_alone(self._fleet)
         judge_at = await self._judge(now, self._fleet.policy) if self._judge else None
         wants, seen = self._fleet.wants(), self._fleet.seen()
-        unread = dict.fromkeys(self._fleet.unread, (WHOLE,))
         result = plan(
-            wants, seen, self._fleet.histories, busy={**self._fleet.busy, **unread}, now=now
+            wants,
+            seen,
+            self._fleet.histories,
+            busy=self._fleet.busy.beside({*unsure, *((n, WHOLE) for n in self._fleet.unread)}),
+            now=now,
         )
         self._fleet.waiting = dict(result.waiting)
         self._fleet.drop_unused()

@@ -108,9 +108,10 @@ class PluginManager:
         self.fleet.restore()
         self._overrides.restore()
         self.fleet.policy = stored_policy(store)
-        self.fleet.deployments = stored_deployments(store, self.fleet.policy, self._place)
+        found = read_deployments(store, self.fleet.policy, self._place)
+        self.fleet.deployments, self.fleet.unfit = found
         self.fleet.told = bool(store.load(INSTANCE))
-        self.fleet.unread = store.load(DESIRED).keys() - self.fleet.deployments.keys()
+        self.fleet.unread = {*self.fleet.unfit}
         self.rollouts.restore(self.fleet.policy)
 
     async def apply(self, paths: Sequence[Path], config: Path | None) -> list[str]:
@@ -275,6 +276,7 @@ class PluginManager:
         if not wanted:
             gone = gone | fleet.unread
             fleet.unread = set()
+            fleet.unfit = {}
         records: dict[str, Record | None] = dict.fromkeys(gone)
         records |= {name: to_record(deployment.inputs) for name, deployment in wanted.items()}
         fleet.store.put_all(INSTANCE, {"policy": policy.model_dump(mode="json")})
@@ -294,6 +296,7 @@ class PluginManager:
         for name in changed:
             fleet.touch(name)
         fleet.unread -= named
+        fleet.unfit = {name: why for name, why in fleet.unfit.items() if name in fleet.unread}
         settle(fleet, down=not wanted)
         fleet.told = True
         fleet.policy = policy
@@ -315,10 +318,19 @@ def stored_deployments(
     store: RecordStore, policy: SecurityPolicy, place: Place
 ) -> dict[str, Deployment]:
     """What was wanted last, by name; a record that this version cannot read is left out."""
-    deployments, overrides = {}, stored_overrides(store)
+    return read_deployments(store, policy, place)[0]
+
+
+def read_deployments(
+    store: RecordStore, policy: SecurityPolicy, place: Place
+) -> tuple[dict[str, Deployment], dict[str, str]]:
+    """What was wanted last; and why others cannot be taken up, which the next `up` decides."""
+    deployments, unfit, overrides = {}, {}, stored_overrides(store)
     for name, record in sorted(store.load(DESIRED).items()):
         try:
             deployments[name] = weigh(from_record(record), policy, place, overrides)
-        except (ValidationError, OrchestratorError):
-            continue  # the caller leaves its container alone until the next `up` decides
-    return deployments
+        except ValidationError:
+            unfit[name] = "its record is of another version of the orchestrator"
+        except OrchestratorError as error:
+            unfit[name] = str(error)
+    return deployments, unfit

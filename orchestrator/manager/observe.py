@@ -18,12 +18,10 @@ from orchestrator.engine.base import (
 )
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.manager.fleet import Fleet
-from orchestrator.manager.members import GAVE_UP
 from orchestrator.manager.outside import STOPPED_FROM_OUTSIDE, Signals, had_settled, was_restarted
 from orchestrator.manager.restart import (
     death_reason,
     end_of,
-    next_start,
     note_death,
     note_failure,
 )
@@ -70,11 +68,12 @@ class Observer:
             plugin_id = dict(event.labels).get(LABEL_PLUGIN, "")
             self._bus.publish(EventName.PLUGIN_OOM, plugin_id, {"container_id": event.container_id})
 
-    async def look(self, now: float) -> None:
+    async def look(self, now: float) -> set[tuple[str, str]]:
         """Bring the fleet's containers up to date. Raises EngineUnavailable.
 
         What is seen while a step is under way may be older than what the step learnt, so plugins
         whose step ended meanwhile are left for the next look: the end of a step brings one.
+        What these steps were about is returned: until then nobody can say what it needs.
         """
         busy = self._steps()
         if self._all_stale:
@@ -88,7 +87,7 @@ class Observer:
             found = [state for state in states if state is not None]
             gone = stale - {c.container_id for c in found}
         else:
-            return
+            return set()
         ended = busy - self._steps()
         known = self._fleet.containers
         self._update(
@@ -96,6 +95,7 @@ class Observer:
             [cid for cid in gone if cid not in known or not _at(known[cid]) & ended],
             now,
         )
+        return ended
 
     def _steps(self) -> set[tuple[str, str]]:
         """What is under way: plugins, and the keys of their steps."""
@@ -153,7 +153,6 @@ class Observer:
                 "container_id": container.container_id,
             },
         )
-        self._tell_if_given_up(plugin_id, sandbox_id, container.finished_at)
 
     def _note_restart(self, container: ContainerState) -> None:
         """Its new run was never initialised: without its sandbox it is begun anew."""
@@ -197,10 +196,6 @@ class Observer:
         self._bus.publish(
             EventName.PLUGIN_VANISHED, plugin_id, {"container_id": container.container_id}
         )
-
-    def _tell_if_given_up(self, plugin_id: str, sandbox_id: str, now: float) -> None:
-        if next_start(self._fleet.history(sandbox_id), now=now) is None:
-            self._bus.publish(EventName.PLUGIN_GAVE_UP, plugin_id, {"detail": GAVE_UP})
 
 
 def _at(container: ContainerState) -> set[tuple[str, str]]:

@@ -24,7 +24,7 @@ from orchestrator.store.base import RecordStore, StoreUnavailable
 from orchestrator.store.rebuild import REBUILT, Rebuilt, forgotten, last_rebuilt
 
 LEFT_ALONE: Final = (
-    "left as it is, as its record was lost or cannot be read; `orchestrator up` decides"
+    "left as it is, as its record was lost or cannot be taken up; `orchestrator up` decides"
 )
 _TOLD: Final = "told"
 _ALL: Final = 1_000_000

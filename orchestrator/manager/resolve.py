@@ -160,6 +160,7 @@ def check_dependencies(deployments: Iterable[Deployment]) -> tuple[tuple[str, ..
                 version=deployment.inputs.info.version,
                 dependencies=deployment.inputs.info.dependencies,
                 runs=deployment.inputs.manifest.spec.state is WantedState.RUNNING,
+                file=deployment.inputs.origin,
             )
             for deployment in deployments
         ]

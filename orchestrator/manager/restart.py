@@ -54,11 +54,15 @@ def death_reason(container: ContainerState, *, oom_seen: bool) -> str:
     return f"exit_code_{container.exit_code}"
 
 
+def is_given_up(history: History) -> bool:
+    """Whether it failed too often; `note_failure` kept what lies within one window."""
+    return len(history.failures) > MAX_FAILURES
+
+
 def next_start(history: History, *, now: float) -> float | None:
     """The earliest time of the next start, or None when the plugin is given up."""
-    if len(history.failures) > MAX_FAILURES:
-        # `note_failure` kept those within the window of the last one; waiting mends nothing.
-        return None
+    if is_given_up(history):
+        return None  # waiting mends nothing
     recent = _recent(history, now=now)
     if not recent:
         return now

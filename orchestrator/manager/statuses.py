@@ -1,19 +1,57 @@
-"""How each plugin does, in the specification's three states and one line of detail. Pure."""
+"""How each plugin does: its sub-state, the specification's state for that, a line of detail. Pure.
 
-from orchestrator.engine.base import LABEL_DIGEST, LABEL_VERSION
-from orchestrator.manager.actions import Health, Sighting, Sleep, Want
+First every plugin by itself, then with an eye on those that it needs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from orchestrator.engine.base import LABEL_VERSION
+from orchestrator.manager.actions import Sighting, Sleep, Want
+from orchestrator.manager.dependencies import (
+    Member,
+    blockers,
+    degraded_words,
+    troubles,
+    waiting_words,
+)
 from orchestrator.manager.fleet import Fleet
-from orchestrator.manager.members import in_service, is_settled
+from orchestrator.manager.members import is_settled
 from orchestrator.manager.overridden import drift
-from orchestrator.manager.rebuilding import LEFT_ALONE
-from orchestrator.model.status import Held, PluginState, PluginStatus, RolloutStatus
+from orchestrator.manager.situations import Situation, situation
+from orchestrator.model.lifecycle import LIFECYCLE
+from orchestrator.model.status import Held, PluginStatus, RolloutState, RolloutStatus, SubState
+
+WHY_CHARACTERS: Final = 120
+"""Of a plugin's trouble in the words about another."""
+_SERVING: Final = frozenset({SubState.RUNNING, SubState.UPDATING})
+_STANDING: Final = {
+    RolloutState.ROLLED_BACK: SubState.ROLLED_BACK,
+    RolloutState.PAUSED: SubState.PAUSED,
+}
+"""What a rollout that stands makes of a plugin that takes calls."""
 
 
 def statuses(fleet: Fleet) -> list[PluginStatus]:
     """One status for each plugin that is wanted or still there, by id."""
     seen, wants = fleet.seen(), fleet.wants()
-    names = sorted(wants.keys() | seen.keys())
-    return [_status(fleet, name, wants.get(name), seen.get(name, [])) for name in names]
+    names = sorted(wants.keys() | seen.keys() | fleet.unread)
+    found = {name: situation(fleet, name, wants.get(name), seen.get(name, [])) for name in names}
+    members = {
+        name: Member(
+            needs=wants[name].dependencies if name in wants else (),
+            sub_state=one.sub_state,
+            why=one.why[:WHY_CHARACTERS],
+        )
+        for name, one in found.items()
+    }
+    # Held before anybody asks who is held: what is held holds others.
+    members |= {name: replace(m, sub_state=_held(name, members)) for name, m in members.items()}
+    return [
+        _status(fleet, name, wants.get(name), seen.get(name, []), (found[name], members))
+        for name in names
+    ]
 
 
 def status(fleet: Fleet, plugin_id: str) -> PluginStatus | None:
@@ -21,39 +59,9 @@ def status(fleet: Fleet, plugin_id: str) -> PluginStatus | None:
     return next((row for row in statuses(fleet) if row.plugin_id == plugin_id), None)
 
 
-def _status(
-    fleet: Fleet, plugin_id: str, want: Want | None, sightings: list[Sighting]
-) -> PluginStatus:
-    history = fleet.plugin_history(plugin_id)
-    rollout = fleet.rollout_of(plugin_id)
-    state, detail = _state(fleet, plugin_id, want, sightings)
-    if want is not None and want.running:
-        detail = _with_rollout(detail, rollout)
-    current = [s for s in sightings if want and s.container.label(LABEL_DIGEST) == want.digest]
-    container = next((s.container for s in [*current, *sightings]), None)
-    deployment = fleet.deployments.get(plugin_id)
-    if deployment is not None:
-        version = deployment.inputs.info.version
-    else:
-        version = container.label(LABEL_VERSION) if container is not None else ""
-    return PluginStatus(
-        plugin_id=plugin_id,
-        version=version,
-        status=state,
-        detail=detail,
-        container_id=container.container_id if container is not None else "",
-        restarts=history.restarts,
-        reason=history.reason,
-        drift=drift(deployment) if deployment is not None else (),
-        held=held_update(fleet, plugin_id),
-        settled=want is not None and (is_settled(want, sightings) or want.sleep is not Sleep.AWAKE),
-        rollout=rollout,
-    )
-
-
-def _with_rollout(detail: str, rollout: RolloutStatus | None) -> str:
+def _with_rollout(detail: str, rollout: RolloutStatus) -> str:
     """An update that is under way or failed comes first; not before what a dependency holds."""
-    text = rollout.text if rollout is not None else ""
+    text = rollout.text
     if not text or detail.startswith("waiting for "):
         return detail
     rest = detail.removeprefix("updating: ")
@@ -77,56 +85,70 @@ def held_update(fleet: Fleet, plugin_id: str) -> Held | None:
     return Held(update=held.update, version=held.version, differences=held.differences)
 
 
-def _stopped(fleet: Fleet, plugin_id: str) -> str:
-    """`stopped`, and why, if the operator's manifest wants it running."""
-    deployment = fleet.deployments.get(plugin_id)
-    if deployment is None or not deployment.effective.unmet:
-        return "stopped"
-    texts = [d.text for d in drift(deployment) if d.permission in deployment.effective.unmet]
-    return f"stopped: it cannot work without what was taken: {'; '.join(texts)}"
-
-
-def _state(  # noqa: PLR0911 - one row of a table each
-    fleet: Fleet, plugin_id: str, want: Want | None, sightings: list[Sighting]
-) -> tuple[PluginState, str]:
-    busy = fleet.busy.in_words(plugin_id)
-    if plugin_id in fleet.unread:
-        return PluginState.INACTIVE, LEFT_ALONE
-    if want is None or not want.running:
-        return PluginState.INACTIVE, busy or (
-            "stopping" if sightings else _stopped(fleet, plugin_id)
-        )
-    report = fleet.report(plugin_id)
-    if want.sleep is not Sleep.AWAKE and not busy:
-        return PluginState.ACTIVE, f"idle, {want.sleep}: the next call wakes it"
-    if in_service(want, sightings):
-        if report is not None and report.state == "error":
-            return PluginState.ERROR, f"says of itself: {report.detail or 'error'}"
-        if report is not None and report.state != "ready":
-            return PluginState.ACTIVE, f"{report.state}: {report.detail}"
-        return PluginState.ACTIVE, _running(fleet, want, sightings)
-    return _not_ready(fleet, plugin_id, busy, sightings)
-
-
-def _running(fleet: Fleet, want: Want, sightings: list[Sighting]) -> str:
-    """It takes calls: wholly as it is wanted, or on the way there."""
-    serving = in_service(want, sightings)
-    mine = [s for s in serving if s.digest == want.digest]
-    step = fleet.busy.in_words(want.plugin_id) or fleet.waiting.get(want.plugin_id, "")
-    if is_settled(want, sightings) or (len(mine) == len(serving) == want.replicas):
-        return step or ("running" if want.replicas == 1 else f"running, {want.replicas} replicas")
-    words = f"{len(mine)} of {want.replicas} in the wanted revision"
-    return f"updating: {words}" + (f"; {step}" if step else "")
-
-
-def _not_ready(
-    fleet: Fleet, plugin_id: str, busy: str, sightings: list[Sighting]
-) -> tuple[PluginState, str]:
+def _status(
+    fleet: Fleet,
+    plugin_id: str,
+    want: Want | None,
+    sightings: list[Sighting],
+    context: tuple[Situation, Mapping[str, Member]],
+) -> PluginStatus:
     history = fleet.plugin_history(plugin_id)
-    failed = f"{history.reason}: {history.detail}" if history.failures else ""
-    waiting = fleet.waiting.get(plugin_id, "")
-    # While a step of ours is at it, an end is part of that step.
-    stuck = next((s.trouble for s in sightings if s.health is Health.STUCK and not busy), "")
-    detail = "; ".join(part for part in (busy or waiting or stuck, failed) if part)
-    state = PluginState.ERROR if failed or stuck else PluginState.INACTIVE
-    return state, detail or "pending"
+    deployment = fleet.deployments.get(plugin_id)
+    current = [s for s in sightings if want is not None and s.digest == want.digest]
+    container = next((s.container for s in [*current, *sightings]), None)
+    if deployment is not None:
+        version = deployment.inputs.info.version
+    else:
+        version = container.label(LABEL_VERSION) if container is not None else ""
+    sub_state, detail, causes = _in_context(plugin_id, *context)
+    rollout = fleet.rollout_of(plugin_id)
+    if rollout is not None and want is not None and want.running:
+        detail = _with_rollout(detail, rollout)
+        if sub_state in _SERVING:
+            sub_state = _STANDING.get(rollout.state, sub_state)
+    return PluginStatus(
+        plugin_id=plugin_id,
+        version=version,
+        status=LIFECYCLE[sub_state].state,
+        sub_state=sub_state,
+        detail=detail,
+        container_id=container.container_id if container is not None else "",
+        restarts=history.restarts,
+        reason=history.reason,
+        drift=drift(deployment) if deployment is not None else (),
+        held=held_update(fleet, plugin_id),
+        causes=causes,
+        rollout=rollout,
+        settled=want is not None and (is_settled(want, sightings) or want.sleep is not Sleep.AWAKE),
+    )
+
+
+# -- with an eye on others ----------------------------------------------------------------------
+
+
+def _held(plugin_id: str, members: Mapping[str, Member]) -> SubState:
+    sub_state = members[plugin_id].sub_state
+    if sub_state is not SubState.WAITING:
+        return sub_state
+    causes = blockers(plugin_id, members)
+    return SubState.HELD if any(cause.hopeless for cause in causes) else SubState.WAITING
+
+
+def _in_context(
+    plugin_id: str, found: Situation, members: Mapping[str, Member]
+) -> tuple[SubState, str, tuple[str, ...]]:
+    """Sub-state, detail, and the plugins at the root of it."""
+    sub_state = members[plugin_id].sub_state
+    own = (plugin_id,) if sub_state is SubState.DEGRADED else ()
+    if sub_state in {SubState.WAITING, SubState.HELD}:
+        causes = blockers(plugin_id, members)
+        words = waiting_words(causes) if causes else found.detail
+        failed = f"; {found.why}" if found.why else ""
+        return sub_state, words + failed, tuple(cause.root for cause in causes)
+    if sub_state in {SubState.RUNNING, SubState.DEGRADED}:
+        causes = troubles(plugin_id, members)
+        if causes:
+            words = f"{found.detail}; " if own else "degraded: "
+            roots = tuple(cause.root for cause in causes)
+            return SubState.DEGRADED, words + degraded_words(causes), (*own, *roots)
+    return sub_state, found.detail, own

@@ -1,5 +1,7 @@
 """UnderWay: the steps that are being carried out, so that no other begins where one is at it."""
 
+from collections.abc import Iterable
+
 from orchestrator.engine.base import LABEL_PLUGIN, LABEL_SANDBOX
 from orchestrator.manager.actions import WHOLE
 from orchestrator.model.container import ContainerState
@@ -22,6 +24,13 @@ class UnderWay(dict[str, dict[str, str]]):
     def has(self, container: ContainerState) -> bool:
         """Whether a step is at the container, or at its whole plugin."""
         return not keys_of(container).isdisjoint(self.get(container.label(LABEL_PLUGIN), {}))
+
+    def beside(self, more: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
+        """The keys by plugin, with others that are not to be touched now either."""
+        keys = {plugin_id: {*steps} for plugin_id, steps in self.items()}
+        for plugin_id, key in more:
+            keys.setdefault(plugin_id, set()).add(key)
+        return keys
 
     def in_words(self, plugin_id: str) -> str:
         """Of several steps the one that began last; empty if there is none."""

@@ -12,6 +12,32 @@ class PluginState(StrEnum):
     ERROR = "error"
 
 
+class SubState(StrEnum):
+    """Where in its life a plugin is; lifecycle.py has the table."""
+
+    PENDING = "pending"
+    WAITING = "waiting"
+    HELD = "held"
+    PREPARING = "preparing"
+    STARTING = "starting"
+    ADOPTING = "adopting"
+    DRAINING = "draining"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    RUNNING = "running"
+    DEGRADED = "degraded"
+    UPDATING = "updating"
+    ROLLED_BACK = "rolled_back"
+    PAUSED = "paused"
+    IDLE = "idle"
+    UNHEALTHY = "unhealthy"
+    RESTARTING = "restarting"
+    BACKING_OFF = "backing_off"
+    STUCK = "stuck"
+    GAVE_UP = "gave_up"
+    UNFIT = "unfit"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
     """One permission that was granted or revoked by command, and so differs from the manifest."""
@@ -64,12 +90,25 @@ class RolloutStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LastWords:
+    """What is kept of a plugin's last failure."""
+
+    lines: tuple[str, ...] = ()
+    """The end of its log, harmless to show."""
+    hints: tuple[str, ...] = ()
+    """What these lines point to."""
+    repairs: tuple[str, ...] = ()
+    """What may mend a failure of that reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PluginStatus:
     """One row of `orchestrator ps`."""
 
     plugin_id: str
     version: str
     status: PluginState
+    sub_state: SubState
     detail: str
     container_id: str
     restarts: int
@@ -77,6 +116,8 @@ class PluginStatus:
     """Why it last failed: oom_killed, exit_code_1, start_deadline, … ; empty if it never did."""
     drift: tuple[Drift, ...] = ()
     held: Held | None = None
+    causes: tuple[str, ...] = ()
+    """The plugins that it waits for, or that make it degraded: itself, if it says so."""
     settled: bool = True
     """Whether all of it is as it is wanted: every replica, and nothing of another revision."""
     rollout: RolloutStatus | None = None

@@ -18,6 +18,13 @@ class Node:
     """As in plugin.yaml: `id` or `id@range`."""
     runs: bool = True
     """Whether its manifest wants it running."""
+    file: str = ""
+    """Its manifest."""
+
+    @property
+    def told(self) -> str:
+        """The plugin, and where it comes from."""
+        return f"{self.plugin_id} ({self.file})" if self.file else self.plugin_id
 
 
 class DependenciesUnresolved(OrchestratorError):
@@ -39,8 +46,8 @@ def resolve(nodes: Sequence[Node]) -> tuple[tuple[str, ...], ...]:
     problems = [
         problem
         for node in sorted(nodes, key=lambda node: node.plugin_id)
-        for text in node.dependencies
-        if (problem := _problem(node, text, known)) is not None
+        for number in range(len(node.dependencies))
+        if (problem := _problem(node, number, known)) is not None
     ]
     if problems:
         raise DependenciesUnresolved(tuple(problems))
@@ -62,14 +69,19 @@ def resolve(nodes: Sequence[Node]) -> tuple[tuple[str, ...], ...]:
     return tuple(levels)
 
 
-def _problem(node: Node, text: str, known: Mapping[str, Node]) -> str | None:
+def _problem(node: Node, number: int, known: Mapping[str, Node]) -> str | None:
+    text = node.dependencies[number]
     plugin_id, version_range = parse_dependency(text)
-    where = f"{node.plugin_id}: plugin.yaml dependencies"
+    where = f"{node.told}: plugin.yaml dependencies[{number}]"
     other = known.get(plugin_id)
     if other is None:
         return f"{where}: found {text!r}, expected a plugin that has a manifest"
     if not satisfies(other.version, version_range):
-        return f"{where}: found {plugin_id} {other.version}, expected {version_range}"
+        return f"{where}: found {_of(other, other.version)}, expected {version_range}"
     if node.runs and not other.runs:
-        return f"{where}: found {plugin_id} with spec.state stopped, expected running"
+        return f"{where}: found {_of(other, 'with spec.state stopped')}, expected running"
     return None
+
+
+def _of(node: Node, what: str) -> str:
+    return f"{node.plugin_id} {what} ({node.file})" if node.file else f"{node.plugin_id} {what}"

@@ -21,6 +21,7 @@ from orchestrator.manager.preview import described
 from orchestrator.manager.statuses import state_trouble, status, statuses
 from orchestrator.model.base import Model
 from orchestrator.model.events import as_cloud_event
+from orchestrator.model.status import LastWords
 from orchestrator.policy.explain import explain
 from orchestrator.sandbox.code import CodeSandbox
 from orchestrator.server.audit_routes import AuditApi
@@ -176,6 +177,7 @@ class Api:
             if history.reason
             else None,
             "recent_failures": len(history.failures),
+            "last_words": asdict(fleet.last_words.get(plugin_id, LastWords())),
             "deployment": described(deployment),
             "events": [
                 as_cloud_event(event)

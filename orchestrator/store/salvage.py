@@ -69,7 +69,7 @@ def _read(path: Path, found: Salvaged) -> int:
     uri = f"{path.absolute().as_uri()}?mode=ro"
     names: list[str] = []
     with (
-        contextlib.suppress(sqlite3.Error),
+        contextlib.suppress(sqlite3.Error, UnicodeDecodeError),  # its words, too, may be spoilt
         contextlib.closing(sqlite3.connect(uri, uri=True)) as connection,
     ):
         connection.text_factory = bytes
@@ -97,7 +97,7 @@ def _with_its_log(path: Path) -> bytes:
         shutil.copyfile(path, copy)
         shutil.copyfile(log, copy.with_name("copy.db-wal"))
         with (
-            contextlib.suppress(sqlite3.Error),
+            contextlib.suppress(sqlite3.Error, UnicodeDecodeError),  # its words, too, may be spoilt
             contextlib.closing(sqlite3.connect(copy)) as connection,
         ):
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

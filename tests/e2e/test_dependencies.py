@@ -43,16 +43,30 @@ def test_a_plugin_is_made_only_when_all_that_it_needs_is_initialised(
     assert ready_at(instance, "e2e-b") < launched["e2e-a"]
 
 
-def test_dependants_go_before_what_they_need(instance: Instance, workshop: Workshop) -> None:
+def test_dependants_are_degraded_while_what_they_need_is_down_and_go_before_it(
+    instance: Instance, workshop: Workshop
+) -> None:
     workshop.small("e2e-a")
     workshop.small("e2e-b", info={"dependencies": ["e2e-a"]})
     instance.up()
+    with engine() as client:
+        client.kill(instance.containers()["e2e-a"])
+    events = eventually(lambda: _changes(instance, "e2e-b"))
     instance.down(volumes=False)
     lines = [line for line in instance.log().splitlines() if "plugin.stopped" in line]
     stopped = [name for line in lines for name in ("e2e-a", "e2e-b") if f" {name} " in line]
 
+    assert [event["type"].rpartition(".")[2] for event in events] == ["degraded", "recovered"]
+    assert events[0]["data"]["causes"] == ["e2e-a"]
+    assert events[0]["data"]["detail"].startswith("degraded: e2e-a is down (error: ")
     assert stopped == ["e2e-b", "e2e-a"]
     assert instance.containers() == {}
+
+
+def _changes(instance: Instance, plugin_id: str) -> list[dict[str, Any]] | None:
+    names = ("degraded", "recovered")
+    found = [e for e in instance.status(plugin_id)["events"] if e["type"].endswith(names)]
+    return found if len(found) > 1 else None
 
 
 def test_a_dependency_that_cannot_start_holds_its_dependants_and_nobody_else(
@@ -63,11 +77,18 @@ def test_a_dependency_that_cannot_start_holds_its_dependants_and_nobody_else(
     workshop.small("e2e-free")
     done = instance.run("up", "--detach", "--wait", str(instance.manifests), expect=76, timeout=60)
     rows = eventually(lambda: _crashed(instance))
+    words = eventually(lambda: _last_words(instance))
+    shown = instance.run("status", "e2e-crasher").stdout
 
     assert "exit_code_3" in done.stderr
+    assert "about to crash" in words["lines"]
+    assert "  about to crash" in shown.partition("last lines before it failed")[2]
+    assert "  → read all that it wrote: `orchestrator logs e2e-crasher`" in shown
     assert rows["e2e-crasher"]["status"] == "error"
     assert rows["e2e-needy"]["status"] == "inactive"
-    assert rows["e2e-needy"]["detail"] == "waiting for e2e-crasher"
+    assert rows["e2e-needy"]["sub_state"] == "held"
+    assert rows["e2e-needy"]["detail"].startswith("waiting for e2e-crasher (error: exit_code_3: ")
+    assert rows["e2e-needy"]["causes"] == ["e2e-crasher"]
     assert rows["e2e-needy"]["container_id"] == ""
     assert (rows["e2e-free"]["status"], rows["e2e-free"]["detail"]) == ("active", "running")
 
@@ -77,19 +98,27 @@ def _crashed(instance: Instance) -> dict[str, dict[str, Any]] | None:
     return rows if rows["e2e-crasher"]["reason"] == "exit_code_3" else None
 
 
+def _last_words(instance: Instance) -> dict[str, Any] | None:
+    found: dict[str, Any] = instance.status("e2e-crasher")["last_words"]
+    return found if found["lines"] else None
+
+
 CASES = {
     "cycle": (
         {"e2e-a": ["e2e-b"], "e2e-b": ["e2e-a"]},
         "found the cycle e2e-",
     ),
-    "missing": ({"e2e-a": ["e2e-none"]}, "e2e-a: plugin.yaml dependencies: found 'e2e-none'"),
+    "missing": (
+        {"e2e-a": ["e2e-none"]},
+        "e2e-a.yaml): plugin.yaml dependencies[0]: found 'e2e-none'",
+    ),
     "wrong version": (
         {"e2e-a": ["e2e-b@^2.0"], "e2e-b": []},
-        "e2e-a: plugin.yaml dependencies: found e2e-b 1.0.0, expected ^2.0",
+        "e2e-b.yaml), expected ^2.0",
     ),
     "stopped": (
         {"e2e-a": ["e2e-b"], "e2e-b": []},
-        "found e2e-b with spec.state stopped, expected running",
+        "found e2e-b with spec.state stopped (",
     ),
 }
 

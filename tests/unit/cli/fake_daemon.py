@@ -14,6 +14,7 @@ PLUGIN_ROW: Mapping[str, Any] = {
     "plugin_id": "notes",
     "version": "1.2.3",
     "status": "active",
+    "sub_state": "running",
     "detail": "running",
     "container_id": "0123456789abcdef",
     "restarts": 0,

@@ -2,46 +2,53 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli.progress import Progress, held, settled
+from orchestrator.cli.progress import FAILED, ON_ITS_WAY, Progress, fell_short, settled
+from orchestrator.model.lifecycle import LIFECYCLE
+from orchestrator.model.status import PluginState, SubState
 from tests.unit.cli.fake_daemon import PLUGIN_ROW
 
 
-def _row(plugin_id: str, status: str, detail: str) -> dict[str, Any]:
-    return {**PLUGIN_ROW, "plugin_id": plugin_id, "status": status, "detail": detail}
+def _row(plugin_id: str, status: str, detail: str, **more: Any) -> dict[str, Any]:
+    return {**PLUGIN_ROW, "plugin_id": plugin_id, "status": status, "detail": detail, **more}
 
 
 @pytest.mark.parametrize(
-    ("status", "detail", "is_settled"),
+    ("sub_state", "is_settled", "is_failed"),
     [
-        ("active", "running", True),
-        ("error", "restarting in 3.0 s", True),
-        ("inactive", "stopped", True),
-        ("inactive", "starting", False),
-        ("inactive", "waiting for other", False),
+        (SubState.RUNNING, True, False),
+        (SubState.DEGRADED, True, False),
+        (SubState.STOPPED, True, False),
+        (SubState.IDLE, True, False),
+        (SubState.BACKING_OFF, True, True),
+        (SubState.GAVE_UP, True, True),
+        (SubState.HELD, True, True),
+        (SubState.ROLLED_BACK, True, True),
+        (SubState.ADOPTING, False, True),
+        (SubState.STARTING, False, True),
+        (SubState.WAITING, False, True),
     ],
 )
 def test_a_plugin_is_waited_for_while_it_is_on_its_way(
-    status: str, detail: str, *, is_settled: bool
+    sub_state: SubState, *, is_settled: bool, is_failed: bool
 ) -> None:
-    assert settled(_row("a", status, detail)) is is_settled
+    row = _row("a", LIFECYCLE[sub_state].state, "whatever", sub_state=sub_state)
+
+    assert settled(row) is is_settled
+    assert fell_short(row) is is_failed
 
 
-def test_who_waits_for_a_plugin_that_failed_is_not_waited_for() -> None:
-    rows = [
-        _row("a", "error", "gave up"),
-        _row("b", "inactive", "waiting for x, a"),
-        _row("c", "inactive", "waiting for b"),
-        _row("d", "inactive", "waiting for x"),
-        _row("x", "inactive", "starting"),
-    ]
+def test_what_is_on_its_way_is_inactive_and_neither_stopped_nor_held() -> None:
+    inactive = {sub for sub, row in LIFECYCLE.items() if row.state is PluginState.INACTIVE}
 
-    assert [row["plugin_id"] for row in rows if held(row, rows)] == ["b", "c"]
+    assert inactive - {SubState.STOPPED, SubState.HELD} == ON_ITS_WAY
+    assert {*SubState} >= FAILED
 
 
 def test_each_change_is_one_line_where_nobody_watches(capsys: pytest.CaptureFixture[str]) -> None:
     progress = Progress()
     for detail in ("starting", "starting", "building"):
-        progress.show([_row("a", "inactive", detail), _row("long", "active", "running")])
+        one = _row("a", "inactive", detail, sub_state="starting")
+        progress.show([one, _row("long", "active", "running")])
     progress.end()
 
     shown = capsys.readouterr()

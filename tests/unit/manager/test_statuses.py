@@ -1,17 +1,21 @@
 """statuses: each plugin's state and its one line of detail, one row a situation."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from orchestrator.engine.base import LABEL_DIGEST, LABEL_VERSION
+from orchestrator.manager import situations
 from orchestrator.manager.fleet import Fleet, Report
-from orchestrator.manager.restart import History
+from orchestrator.manager.members import GAVE_UP
+from orchestrator.manager.plan import plan
+from orchestrator.manager.restart import MAX_FAILURES, History
 from orchestrator.manager.statuses import status, statuses
 from orchestrator.model.container import ContainerPhase
-from orchestrator.model.status import PluginState, PluginStatus
+from orchestrator.model.lifecycle import LIFECYCLE
+from orchestrator.model.status import PluginState, PluginStatus, SubState
 from orchestrator.sandbox.sandbox import SandboxState
 from orchestrator.store.memory import MemoryStore
 
@@ -58,6 +62,12 @@ class Scene:
         self.fleet.histories[self.deployment.compiled.sandbox_id] = FAILED
 
     @property
+    def sub_state(self) -> SubState:
+        [found] = statuses(self.fleet)
+        assert found.status is LIFECYCLE[found.sub_state].state
+        return found.sub_state
+
+    @property
     def row(self) -> tuple[PluginState, str]:
         [found] = statuses(self.fleet)
         return found.status, found.detail
@@ -76,6 +86,7 @@ def test_a_ready_plugin_is_active_and_says_where_it_runs(scene: Scene) -> None:
             plugin_id="notes",
             version="1.2.3",
             status=ACTIVE,
+            sub_state=SubState.RUNNING,
             detail="running",
             container_id=f"id-{scene.deployment.compiled.sandbox_id}",
             restarts=0,
@@ -182,3 +193,129 @@ def test_the_container_told_is_that_of_the_wanted_revision(scene: Scene) -> None
 def test_a_plugin_that_nobody_knows_has_no_status(scene: Scene) -> None:
     assert status(scene.fleet, "notes") is None
     assert status(scene.wanted().fleet, "notes") == statuses(scene.fleet)[0]
+
+
+# -- the table's sub-states ---------------------------------------------------------------------
+
+
+def _failed(scene: Scene, *, times: int = 1, busy: str = "", waiting: str = "") -> Scene:
+    sandbox_id = scene.deployment.compiled.sandbox_id
+    scene.fleet.histories[sandbox_id] = replace(FAILED, failures=(1.0,) * times)
+    if busy:
+        scene.begin(busy)
+    if waiting:
+        scene.fleet.waiting["notes"] = waiting
+    return scene
+
+
+def _busy(scene: Scene, words: str, *, image: bool = True) -> Scene:
+    scene.begin(words)
+    if image:
+        scene.fleet.images.add(scene.deployment.inputs.image)
+    return scene
+
+
+def _report(scene: Scene, state: str) -> Scene:
+    scene.there(SandboxState.READY).says(Report(state=state))
+    return scene
+
+
+def _waits(scene: Scene) -> Scene:
+    scene.fleet.waiting["notes"] = "waiting for search"
+    return scene
+
+
+def _paused(scene: Scene) -> Scene:
+    scene.fleet.paused.add("notes")
+    return scene.there(SandboxState.READY, labels={LABEL_DIGEST: "another"})
+
+
+def _idle(scene: Scene) -> Scene:
+    scene.wanted(idle_timeout=1)
+    scene.fleet.used_at["notes"] = -1_000_000.0
+    return scene
+
+
+EXITED = ContainerPhase.EXITED
+SITUATIONS: dict[str, tuple[SubState, Callable[[Scene], Scene]]] = {
+    "nothing is known": (SubState.PENDING, lambda s: s),
+    "an old failure, and no look yet": (SubState.PENDING, _failed),
+    "its image is built": (SubState.PREPARING, lambda s: _busy(s, "step 3 of 7", image=False)),
+    "it is started": (SubState.STARTING, lambda s: _busy(s, "starting")),
+    "it failed and is started": (
+        SubState.RESTARTING,
+        lambda s: _failed(_busy(s, "starting"), busy="starting"),
+    ),
+    "it failed and its image is built again": (
+        SubState.RESTARTING,
+        lambda s: _failed(_busy(s, "step 3", image=False), busy="step 3"),
+    ),
+    "it is adopted": (SubState.ADOPTING, lambda s: _busy(s.there(), "adopting")),
+    "it failed and is adopted": (
+        SubState.ADOPTING,
+        lambda s: _failed(_busy(s.there(), "adopting"), busy="adopting"),
+    ),
+    "it failed, runs, and is about to be adopted": (
+        SubState.ADOPTING,
+        lambda s: _failed(s.there()),
+    ),
+    "it is taken away for another": (SubState.STOPPING, lambda s: _busy(s.there(), "stopping")),
+    "it finishes its calls": (SubState.DRAINING, lambda s: s.there(SandboxState.DRAINING)),
+    "it waits": (SubState.WAITING, _waits),
+    "it runs": (SubState.RUNNING, lambda s: s.there(SandboxState.READY)),
+    "it calls itself degraded": (SubState.DEGRADED, lambda s: _report(s, "degraded")),
+    "it calls itself broken": (SubState.UNHEALTHY, lambda s: _report(s, "error")),
+    "another revision takes the calls": (
+        SubState.UPDATING,
+        lambda s: s.there(SandboxState.READY, labels={LABEL_DIGEST: "another"}),
+    ),
+    "another takes the calls, and is to go on": (SubState.PAUSED, _paused),
+    "it sleeps": (SubState.IDLE, _idle),
+    "it is stuck": (SubState.STUCK, lambda s: s.there(SandboxState.STUCK, "deaf")),
+    "it failed and ended": (SubState.BACKING_OFF, lambda s: _failed(s.there(phase=EXITED))),
+    "it failed without a container": (
+        SubState.BACKING_OFF,
+        lambda s: _failed(s, waiting="restarting in 3.0 s"),
+    ),
+    "it failed too often": (
+        SubState.GAVE_UP,
+        lambda s: _failed(s.there(phase=EXITED), times=MAX_FAILURES + 1),
+    ),
+}
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_a_situation_has_its_sub_state_and_the_state_that_the_table_gives_it(
+    scene: Scene, situation: str
+) -> None:
+    sub_state, set_up = SITUATIONS[situation]
+    set_up(scene.wanted())
+
+    assert scene.sub_state is sub_state
+
+
+def test_a_plugin_that_cannot_be_taken_up_is_told_with_the_reason(scene: Scene) -> None:
+    scene.there().fleet.unread.add("notes")
+    scene.fleet.unfit["notes"] = "plugin.yaml min_core_version: found 9.0.0"
+    [found] = statuses(scene.fleet)
+
+    assert (found.status, found.sub_state) == (ERROR, SubState.UNFIT)
+    assert found.detail.startswith("left as it is, as its record was lost or cannot be taken up; ")
+    assert found.detail.endswith("; plugin.yaml min_core_version: found 9.0.0")
+
+
+def test_an_old_failure_is_no_news_of_a_plugin_that_is_taken_over(scene: Scene) -> None:
+    _failed(_busy(scene.wanted().there(), "adopting"), busy="adopting")
+
+    assert scene.row == (INACTIVE, "adopting")
+
+
+def test_what_the_plan_says_is_read_as_it_means(words: Any) -> None:
+    """The words are plan's; the sub-states follow from them."""
+    want = words.want("a", "b")
+    made = plan({"a": want}, {}, {}, busy={}, now=0.0)
+    tired = words.failed(*(float(n) for n in range(MAX_FAILURES + 1)))
+    given_up = plan({"a": words.want("a")}, {}, {"a-new": tired}, busy={}, now=20.0)
+
+    assert made.waiting["a"].startswith(situations.WAITING)
+    assert given_up.waiting["a"] == GAVE_UP

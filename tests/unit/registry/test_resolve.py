@@ -42,19 +42,19 @@ def test_a_version_within_the_range_will_do(version_range: str) -> None:
 
 def test_a_missing_dependency_is_named_as_it_was_written() -> None:
     assert problems(node("a", "b@^2")) == (
-        "a: plugin.yaml dependencies: found 'b@^2', expected a plugin that has a manifest",
+        "a: plugin.yaml dependencies[0]: found 'b@^2', expected a plugin that has a manifest",
     )
 
 
 def test_a_dependency_of_the_wrong_version_is_named_with_both() -> None:
     assert problems(node("a", "b@^2"), node("b", version="1.9.9")) == (
-        "a: plugin.yaml dependencies: found b 1.9.9, expected ^2",
+        "a: plugin.yaml dependencies[0]: found b 1.9.9, expected ^2",
     )
 
 
 def test_a_running_plugin_does_not_depend_on_a_stopped_one() -> None:
     assert problems(node("a", "b"), node("b", runs=False)) == (
-        "a: plugin.yaml dependencies: found b with spec.state stopped, expected running",
+        "a: plugin.yaml dependencies[0]: found b with spec.state stopped, expected running",
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.store import rebuild
@@ -305,6 +305,7 @@ def test_a_reader_sets_nothing_aside(state: Path) -> None:
     assert set_aside(state) == []
 
 
+@example(content=bytes(7) + b"\x80", places=[3_881])  # the error was no text
 @settings(max_examples=30)
 @given(content=st.binary(max_size=3 * PAGE), places=st.lists(st.integers(0, 22 * PAGE - 1)))
 def test_no_content_makes_the_salvage_fail_or_save_what_was_not_written(

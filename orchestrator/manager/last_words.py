@@ -1,0 +1,119 @@
+"""Listener: the last lines of a failed plugin's log and what may mend it, kept for `status`.
+
+They are no part of an event: events reach the plugins that subscribe to them, the daemon's log and
+the audit log, and what a plugin wrote is for its operator alone.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from orchestrator.engine.base import Engine, LogLine, Probe
+from orchestrator.errors import OrchestratorError
+from orchestrator.manager.deployment import Deployment
+from orchestrator.manager.desired import promised
+from orchestrator.manager.fleet import Fleet
+from orchestrator.manager.repairs import Failure, hints, repairs
+from orchestrator.manager.secrets import read_secret
+from orchestrator.model.container import ContainerPhase, ContainerState
+from orchestrator.model.policy import SecurityPolicy
+from orchestrator.model.status import LastWords
+from orchestrator.policy.admission import capacity_bytes, promised_to_code
+
+MAX_LINES: Final = 20
+MAX_LINE_CHARACTERS: Final = 300
+GATHER_SECONDS: Final = 10.0
+SHORTEST_SECRET: Final = 6
+"""Shorter ones would blacken half of what is said, and hide nothing."""
+_MEBIBYTE: Final = 1 << 20
+
+
+class Listener:
+    """Reads logs; what they point to is said by repairs.py."""
+
+    def __init__(
+        self, *, fleet: Fleet, engine: Engine, probe: Probe, policy: Callable[[], SecurityPolicy]
+    ) -> None:
+        self._fleet = fleet
+        self._engine = engine
+        self._probe = probe
+        self._policy = policy
+
+    async def last_words(self, plugin_id: str) -> LastWords:
+        """Of its last failure; an engine that does not answer takes lines away, no more."""
+        deployment = self._fleet.deployments.get(plugin_id)
+        history = self._fleet.plugin_history(plugin_id)
+        if deployment is None or not history.reason:
+            return LastWords()
+        lines = await self._lines(plugin_id, deployment)
+        policy = self._policy()
+        failure = Failure(
+            plugin_id=plugin_id,
+            reason=history.reason,
+            lines=lines,
+            manifest=deployment.inputs.origin,
+            limits=deployment.grant.limits,
+            ceilings=policy.ceilings,
+            start_deadline_seconds=policy.lifecycle.start_deadline_seconds,
+            memory_room_mb=await self._room_mb(plugin_id, policy)
+            if history.reason == "oom_killed"
+            else None,
+        )
+        return LastWords(lines=lines, hints=hints(failure), repairs=repairs(failure))
+
+    async def _lines(self, plugin_id: str, deployment: Deployment) -> tuple[str, ...]:
+        container = self._container(plugin_id)
+        if container is None:
+            return self._fleet.last_words.get(plugin_id, LastWords()).lines
+        # Of the run that ended, unless the next has begun.
+        since = container.started_at if container.phase is ContainerPhase.EXITED else 0.0
+        lines = self._engine.logs(container.container_id, follow=False, since=since, tail=MAX_LINES)
+        found: list[LogLine] = []
+        with contextlib.suppress(OrchestratorError, TimeoutError):
+            async with asyncio.timeout(GATHER_SECONDS):
+                found = [line async for line in lines]
+        secrets = _secrets(deployment)
+        return tuple(harmless(line.text, secrets) for line in found[-MAX_LINES:])
+
+    def _container(self, plugin_id: str) -> ContainerState | None:
+        """The one that ended last."""
+        ended = [
+            sighting.container
+            for sighting in self._fleet.seen().get(plugin_id, [])
+            if sighting.container.finished_at
+        ]
+        return max(ended, key=lambda container: container.finished_at, default=None)
+
+    async def _room_mb(self, plugin_id: str, policy: SecurityPolicy) -> int | None:
+        try:
+            host = await self._probe.info()
+        except OrchestratorError:
+            return None
+        others = promised(self._fleet.deployments, first=())
+        taken = sum(size for name, size in others if name != plugin_id)
+        taken += promised_to_code(policy)[1]
+        room = capacity_bytes(host.memory_bytes, policy.memory_overcommit) - taken
+        return max(0, room // _MEBIBYTE)
+
+
+def harmless(text: str, secrets: Mapping[str, str]) -> str:
+    """A line that drives no terminal and shows no secret, cut."""
+    for name, value in secrets.items():
+        text = text.replace(value, f"[secret {name}]")
+    shown = "".join(
+        c if c.isprintable() or c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
+    return shown[:MAX_LINE_CHARACTERS]
+
+
+def _secrets(deployment: Deployment) -> dict[str, str]:
+    """Name → value as it is now; the longest first, as one may be part of another."""
+    found = {}
+    for name, path in deployment.inputs.secret_files.items():
+        with contextlib.suppress(OrchestratorError):
+            value = read_secret(Path(path), name).decode("utf-8", "replace").strip()
+            if len(value) >= SHORTEST_SECRET:
+                found[name] = value
+    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
