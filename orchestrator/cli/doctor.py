@@ -18,6 +18,7 @@ from orchestrator.cli.render import table
 from orchestrator.daemon.backends import docker_backends, place_of
 from orchestrator.daemon.orphans import ground_of
 from orchestrator.daemon.settings import DaemonSettings
+from orchestrator.daemon.state import open_state_to_read
 from orchestrator.engine.base_image import base_tag
 from orchestrator.engine.guard_image import guard_recipe, guard_tag
 from orchestrator.errors import Kind
@@ -25,7 +26,7 @@ from orchestrator.manager.doctor import MachineFacts, diagnose
 from orchestrator.manager.finding import Finding, Verdict
 from orchestrator.manager.liveness import Life, life_of
 from orchestrator.manager.orphans import estates, orphan_finding
-from orchestrator.manager.state_check import state_file
+from orchestrator.manager.state_check import state_elsewhere, state_file
 
 SIGNS: Final[Mapping[Verdict, tuple[str, str]]] = MappingProxyType(
     {
@@ -74,7 +75,13 @@ async def _examine(settings: DaemonSettings) -> list[Finding]:
         )
     )
     lives = {maker: life_of(maker) if ground.local else Life.UNKNOWN for maker in found}
-    return [*findings, state_file(settings.database), orphan_finding(lives, found)]
+    return [*findings, _state(settings), orphan_finding(lives, found)]
+
+
+def _state(settings: DaemonSettings) -> Finding:
+    if settings.store:
+        return state_elsewhere(lambda: open_state_to_read(settings))
+    return state_file(settings.database)
 
 
 def _existing(folder: Path) -> Path:

@@ -61,7 +61,7 @@ def _remove_state(settings: DaemonSettings, *, with_volumes: bool) -> None:
     The state file stays too: it holds the newest place in the audit log.
     """
     settings.socket.unlink(missing_ok=True)
-    if settings.database.exists():
+    if settings.store or settings.database.exists():
         store = open_state(settings, now=SystemClock().now())
         forget_all(store)
         store.close()

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import parse_qsl, urlsplit
 
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.manager.liveness import owner_of
@@ -13,9 +14,12 @@ from orchestrator.model.base import NAME_PATTERN
 HOME_VARIABLE: Final = "ORCHESTRATOR_HOME"
 INSTANCE_VARIABLE: Final = "ORCHESTRATOR_INSTANCE"
 CONFIG_VARIABLE: Final = "ORCHESTRATOR_CONFIG"
+STORE_VARIABLE: Final = "ORCHESTRATOR_STORE"
+STORE_PASSWORD_VARIABLE: Final = "ORCHESTRATOR_STORE_PASSWORD_FILE"  # noqa: S105 - a name
 ENGINE_VARIABLE: Final = "DOCKER_HOST"
 DEFAULT_INSTANCE: Final = "default"
 DEFAULT_CONFIG: Final = "orchestrator.yaml"
+_STORE_SHAPE: Final = "postgresql://USER@HOST:PORT/DATABASE"
 
 
 class InvalidSetting(OrchestratorError):
@@ -33,6 +37,10 @@ class DaemonSettings:
     instance: str = DEFAULT_INSTANCE
     engine: str | None = None
     """The engine's address; None is Docker's default."""
+    store: str = ""
+    """PostgreSQL's URL, without a password; empty for a file in the folder."""
+    store_password_file: Path | None = None
+    """None leaves the password to libpq: PGPASSFILE, ~/.pgpass, PGPASSWORD."""
 
     @property
     def folder(self) -> Path:
@@ -120,6 +128,33 @@ def settings_from(
     else:
         state = environment.get("XDG_STATE_HOME") or str(user_home / ".local/state")
         folder = Path(state) / "orchestrator"
+    password = environment.get(STORE_PASSWORD_VARIABLE)
     return DaemonSettings(
-        home=folder.absolute(), instance=chosen, engine=environment.get(ENGINE_VARIABLE) or None
+        home=folder.absolute(),
+        instance=chosen,
+        engine=environment.get(ENGINE_VARIABLE) or None,
+        store=_store(environment.get(STORE_VARIABLE) or ""),
+        store_password_file=Path(password).absolute() if password else None,
     )
+
+
+def _store(url: str) -> str:
+    """Raises InvalidSetting. Its message never repeats the URL: a password may be in it."""
+    if not url:
+        return ""
+    try:
+        parts = urlsplit(url)
+        secret = parts.password is not None or "password" in dict(parse_qsl(parts.query))
+    except ValueError:
+        raise InvalidSetting(f"{STORE_VARIABLE}: found no URL, expected {_STORE_SHAPE}") from None
+    if parts.scheme not in {"postgresql", "postgres"}:
+        raise InvalidSetting(
+            f"{STORE_VARIABLE}: found the scheme {parts.scheme!r}, expected {_STORE_SHAPE}"
+        )
+    if secret:
+        raise InvalidSetting(
+            f"{STORE_VARIABLE}: found a password in it, which other processes could read; expected"
+            f" {_STORE_SHAPE}, and the password in the file that {STORE_PASSWORD_VARIABLE} names,"
+            " or in PGPASSFILE"
+        )
+    return url

@@ -1,10 +1,12 @@
 """What `doctor` says of the state file: sound, damaged, or rebuilt from one that was."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from orchestrator.errors import OrchestratorError
 from orchestrator.manager.finding import Finding, Verdict
-from orchestrator.store.base import StoreCorrupt, StoreTooNew, StoreUnavailable
+from orchestrator.store.base import RecordStore, StoreCorrupt, StoreTooNew, StoreUnavailable
 from orchestrator.store.rebuild import set_aside
 from orchestrator.store.sqlite import check
 
@@ -30,4 +32,19 @@ def state_file(path: Path) -> Finding:
         verdict = Verdict.WARNING
         found = f"{found}; {len(asides)} damaged before: {asides[-1].name}"
         advice = "`audit --type state` says what was lost; move it away when it is of no more use"
+    return _finding(verdict, found, advice)
+
+
+def state_elsewhere(look: Callable[[], RecordStore | None]) -> Finding:
+    """The same of a database: `look` opens it to read."""
+    try:
+        store = look()
+    except OrchestratorError as error:
+        return _finding(Verdict.PROBLEM, str(error), "mend the database, or ORCHESTRATOR_STORE")
+    if store is not None:
+        store.close()
+    return _finding(Verdict.OK, "in PostgreSQL; every record is as it was written", "")
+
+
+def _finding(verdict: Verdict, found: str, advice: str) -> Finding:
     return Finding(check="state file", verdict=verdict, found=found, advice=advice)

@@ -31,6 +31,12 @@ class StoreUnavailable(OrchestratorError):
     kind, code = Kind.EXHAUSTED, "store_unavailable"
 
 
+class StoreTaken(StoreUnavailable):
+    """Another daemon holds this instance's state, or took it over."""
+
+    kind, code = Kind.CONFLICT, "store_taken"
+
+
 class RecordStore(Protocol):
     """Five verbs; each write is one transaction, so that no reader sees half of it."""
 

@@ -36,6 +36,8 @@ STEPS: Final[tuple[Step, ...]] = (
                 instance TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
                 PRIMARY KEY (instance, kind, key)
             )""",
+            # Which daemon wrote last: one whose lock was lost and taken meanwhile must not go on.
+            "CREATE TABLE orchestrator_holders (instance TEXT PRIMARY KEY, holder TEXT NOT NULL)",
         ),
     ),
     Step(
