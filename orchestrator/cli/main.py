@@ -38,6 +38,11 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         ),
         "audit": ("orchestrator.cli.audit", "Show, verify or export the audit log."),
         "events": ("orchestrator.cli.events", "Publish, follow and replay events."),
+        "backup": (
+            "orchestrator.cli.backup",
+            "Write state, audit log and the plugins' data to a file.",
+        ),
+        "restore": ("orchestrator.cli.restore", "Give an instance what a backup holds."),
         "ui": ("orchestrator.cli.ui", "Print the address of a plugin's pages."),
         "validate": ("orchestrator.cli.validate", "Check manifests and plugin folders."),
         "schema": ("orchestrator.cli.schema", "Print the JSON Schemas of the files, for editors."),

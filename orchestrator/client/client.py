@@ -210,6 +210,13 @@ class DaemonClient:
         answer: dict[str, Any] = self._json("POST", path, wish)
         return answer
 
+    def backup(self, path: Path, *, volumes: bool) -> dict[str, Any]:
+        """Have the daemon write a backup; what is in it. Raises DaemonProblem."""
+        wish = {"path": str(path), "volumes": volumes}
+        # As long as the plugins' data takes.
+        answer: dict[str, Any] = self._json("POST", "/v1/backup", wish, seconds=None)
+        return answer
+
     def ui_url(self, plugin_id: str) -> str:
         """Where the plugin's pages are, with their key. Raises DaemonProblem."""
         answer: dict[str, str] = self._json("GET", f"/v1/plugins/{plugin_id}/ui")

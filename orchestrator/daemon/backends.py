@@ -16,6 +16,7 @@ from orchestrator.engine.networks import NetworkStore
 from orchestrator.engine.pausing import DockerPausing, Pausing
 from orchestrator.engine.repairs import DockerRepairs, Repairs
 from orchestrator.engine.share_mounts import ShareMounts
+from orchestrator.engine.volume_content import DockerVolumeContent, VolumeContent
 from orchestrator.manager.deployment import Place
 from orchestrator.manager.liveness import marks
 from orchestrator.manager.resolve import Resolver
@@ -37,6 +38,8 @@ class Backends:
     """Not every engine can."""
     repairs: Repairs | None = None
     """Nor this; without it what somebody changed has a container replaced."""
+    content: VolumeContent | None = None
+    """Likewise: what volumes hold, for backups."""
 
 
 def place_of(settings: DaemonSettings) -> Place:
@@ -82,6 +85,7 @@ async def docker_backends(settings: DaemonSettings) -> AsyncIterator[Backends]:
             disks=volumes,
             shares=shares,
             networks=DockerNetworks(clients, marks=told),
+            content=DockerVolumeContent(clients),
         )
     finally:
         shares.close()

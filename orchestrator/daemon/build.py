@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from orchestrator.clock import Clock
 from orchestrator.daemon.backends import Backends, place_of
+from orchestrator.daemon.backup import backups_of
 from orchestrator.daemon.code import CodeParts, code_sandbox
 from orchestrator.daemon.control import control_plane
 from orchestrator.daemon.events import open_events
@@ -163,6 +164,9 @@ async def build(
             permissions=PermissionApi(manager=manager, permissions=permissions),
             events=EventApi(OperatorEvents(manager=manager, desk=desk, clerk=clerk)),
             rollouts=RolloutApi(RolloutCommands(manager=manager, bus=bus, clerk=clerk)),
+            backups=backups_of(
+                settings, backends, place_of(settings), fleet=fleet, audit=audit, clock=clock
+            ),
             now=clock.now,
             shut_down=shut_down,
         )

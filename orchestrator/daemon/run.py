@@ -1,7 +1,6 @@
 """The daemon's life: lock, build, serve, reconcile, drain. Started by `python -m …daemon`."""
 
 import asyncio
-import fcntl
 import json
 import logging
 import os
@@ -17,10 +16,10 @@ import uvloop
 from orchestrator.clock import SystemClock
 from orchestrator.daemon.backends import Backends, docker_backends
 from orchestrator.daemon.build import Daemon, build
+from orchestrator.daemon.restore import go_on, take_lock
 from orchestrator.daemon.router import ManagerRouter
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.daemon.supervise import supervised
-from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.model.events import PluginEvent
 from orchestrator.sandbox.listener import bind_unix
 from orchestrator.server.front import FrontProtocol
@@ -31,33 +30,13 @@ DRAIN_SECONDS: Final = 10.0
 _LOG = logging.getLogger("orchestrator")
 
 
-class DaemonRunning(OrchestratorError):
-    """Another daemon holds the instance."""
-
-    kind, code = Kind.CONFLICT, "daemon_running"
-
-
 def run(settings: DaemonSettings) -> None:
     """Until SIGTERM, SIGINT or a shutdown request. Raises DaemonRunning."""
     settings.folder.mkdir(parents=True, exist_ok=True)
     settings.folder.chmod(0o700)
-    _lock(settings)
+    take_lock(settings)  # waiting for the lock is waiting for this process's end
     _set_up_log(settings)
     uvloop.run(_main(settings))
-
-
-def _lock(settings: DaemonSettings) -> None:
-    """Held until the process ends, so that waiting for the lock is waiting for that end."""
-    file = os.open(settings.lock_file, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(file)
-        raise DaemonRunning(
-            f"a daemon of instance {settings.instance!r} runs already ({settings.folder})"
-        ) from error
-    os.ftruncate(file, 0)
-    os.write(file, str(os.getpid()).encode())
 
 
 async def _main(settings: DaemonSettings) -> None:
@@ -65,6 +44,7 @@ async def _main(settings: DaemonSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with docker_backends(settings) as backends:
+        await go_on(settings, backends, clock=SystemClock())
         await serve(settings, backends, stop)
 
 

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from orchestrator.engine.base import BuildRequest, EngineFailure, ImageNotFound, VolumeState
 from orchestrator.model.container import VolumeMount
@@ -125,10 +126,11 @@ class _Volume:
     state: VolumeState
     size_bytes: int
     used_bytes: int = 0
+    content: bytes = b""
 
 
 class MemoryVolumes:
-    """VolumeStore on paper; `fill` says how much a volume holds."""
+    """VolumeStore and VolumeContent on paper; `fill` says how much a volume holds."""
 
     def __init__(self) -> None:
         self.failures = Failures()
@@ -159,6 +161,28 @@ class MemoryVolumes:
     async def remove(self, name: str) -> None:
         await self._enter("remove")
         self._volumes.pop(name, None)
+
+    async def read(
+        self, volume: str, labels: Mapping[str, str], target: BinaryIO, *, max_bytes: int
+    ) -> None:
+        """See VolumeContent; what `write` put is read back."""
+        await self._enter("read")
+        content = self._get(volume).content
+        if len(content) > max_bytes:
+            raise EngineFailure(
+                f"Volume {volume} holds {len(content)} bytes; expected at most {max_bytes}"
+            )
+        target.write(content)
+
+    async def write(self, volume: str, labels: Mapping[str, str], source: BinaryIO) -> None:
+        """See VolumeContent."""
+        await self._enter("write")
+        self._volumes[volume] = replace(self._get(volume), content=source.read())
+
+    def _get(self, volume: str) -> _Volume:
+        if volume not in self._volumes:
+            raise EngineFailure(f"The in-memory engine has no such volume: {volume}")
+        return self._volumes[volume]
 
     def size(self, name: str) -> int:
         """What it is held to, in bytes."""

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from orchestrator.engine.base import Engine, Probe
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.events.bus import PluginEventBus
+from orchestrator.manager.backups import Backups
 from orchestrator.manager.drift_watch import container_drift
 from orchestrator.manager.manager import PluginManager
 from orchestrator.manager.preview import described
@@ -25,6 +26,7 @@ from orchestrator.model.status import LastWords
 from orchestrator.policy.explain import explain
 from orchestrator.sandbox.code import CodeSandbox
 from orchestrator.server.audit_routes import AuditApi
+from orchestrator.server.backup_routes import backup_route
 from orchestrator.server.code_route import code_route
 from orchestrator.server.event_routes import EventApi
 from orchestrator.server.permission_routes import PermissionApi
@@ -84,6 +86,7 @@ class Api:
         permissions: PermissionApi,
         events: EventApi,
         rollouts: RolloutApi,
+        backups: Backups,
         now: Callable[[], float],
         shut_down: Callable[[], None],
     ) -> None:
@@ -98,6 +101,7 @@ class Api:
         self._permissions = permissions
         self._events = events
         self._rollouts = rollouts
+        self._backups = backups
         self._now = now
         self._shut_down = shut_down
 
@@ -116,6 +120,7 @@ class Api:
                 *self._events.routes(),
                 *self._rollouts.routes(),
                 ui_route(self._ui),
+                backup_route(self._backups),
             ],
             exception_handlers={OrchestratorError: _problem},
         )

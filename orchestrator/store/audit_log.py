@@ -49,11 +49,12 @@ from orchestrator.store.audit_segments import (
     mend,
     segments,
 )
-from orchestrator.store.base import RecordStore, StoreUnavailable
+from orchestrator.store.base import Record, RecordStore, StoreUnavailable
 
 SEGMENT_BYTES: Final = 4 << 20
 SYNC_SECONDS: Final = 0.2
-_KIND, _KEY = "audit", "newest"
+ANCHOR_KIND: Final = "audit"
+_KEY = "newest"
 _SHOWN_CHARACTERS = 200
 _FOLDER_MODE = 0o700
 
@@ -191,6 +192,14 @@ class AuditLog:
                     count += 1
         return count
 
+    def segments(self) -> tuple[Anchor, tuple[tuple[Path, int], ...]]:
+        """The newest place, and the files with how much of each belongs to it."""
+        snapshot = self._snapshot()
+        sized = ((path, snapshot.size(path)) for path in snapshot.paths)
+        return snapshot.place, tuple(
+            (path, path.stat().st_size if size is None else size) for path, size in sized
+        )
+
     def _snapshot(self) -> _Snapshot:
         with self._lock:
             paths = tuple(segments(self._folder))
@@ -237,7 +246,7 @@ class AuditLog:
         return place
 
     def _anchor(self, place: Anchor) -> None:
-        self._store.put_all(_KIND, {_KEY: {"sequence": place.sequence, "hash": place.hash}})
+        self._store.put_all(ANCHOR_KIND, anchor_records(place))
         self._anchored = place
 
     def _own(self, why: str, data: dict[str, JsonValue] | None = None) -> AuditEntry:
@@ -276,10 +285,15 @@ class AuditLog:
         return notes
 
     def _stored_anchor(self) -> Anchor | None:
-        record = self._store.load(_KIND).get(_KEY)
+        record = self._store.load(ANCHOR_KIND).get(_KEY)
         if record is None:
             return None
         return Anchor(sequence=int(str(record["sequence"])), hash=str(record["hash"]))
+
+
+def anchor_records(place: Anchor) -> dict[str, Record]:
+    """What the store holds under ANCHOR_KIND."""
+    return {_KEY: {"sequence": place.sequence, "hash": place.hash}}
 
 
 def _break_at_end(paths: list[Path], place: Anchor, anchor: Anchor) -> Break | None:

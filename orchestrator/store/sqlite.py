@@ -121,6 +121,8 @@ def _telling(path: Path | None = None) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         does = "cannot be opened" if path is not None else "the state could not be written or read"
         raise StoreUnavailable(f"{where}{does}: {error}") from error
+    except sqlite3.ProgrammingError:
+        raise  # a fault of ours, not of the file
     except sqlite3.DatabaseError as error:
         raise StoreCorrupt(f"{where}found no valid database: {error}") from error
 

@@ -170,7 +170,7 @@ def test_a_record_that_somebody_changed_is_found(elsewhere: Elsewhere) -> None:
 def test_the_steps_bring_an_early_database_to_today(elsewhere: Elsewhere, server: Server) -> None:
     """In a database of its own, as the others' tables are at the latest version."""
     server.ask("CREATE DATABASE early")
-    url = server.url.removesuffix("postgres") + "early"
+    url = server.url.replace("/postgres?", "/early?")
     with psycopg.connect(url, password=PASSWORD, autocommit=True) as connection:
         connection.execute("CREATE TABLE orchestrator_version (version INT)")
         connection.execute("INSERT INTO orchestrator_version VALUES (1)")

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,9 +32,8 @@ set -e
 printf %s "$PASSWORD" > /state/password
 initdb -D /state/data -U {user} --pwfile=/state/password --auth=scram-sha-256 \
   --locale=C --encoding=UTF8 --no-sync >/dev/null
-echo "host all all all scram-sha-256" >> /state/data/pg_hba.conf
-exec postgres -D /state/data -c listen_addresses=* -c fsync=off -c jit=off \
-  -c unix_socket_directories=/state
+exec postgres -D /state/data -c listen_addresses= -c fsync=off -c jit=off \
+  -c unix_socket_directories=/sockets
 """
 
 
@@ -42,13 +42,13 @@ class Server:
     """A running one."""
 
     container: Any
-    host: str
-    port: int
+    folder: Path
+    """Where its socket is: no network is needed to reach it."""
 
     @property
     def url(self) -> str:
         """Without the password."""
-        return f"postgresql://{USER}@{self.host}:{self.port}/postgres"
+        return f"postgresql://{USER}@/postgres?host={self.folder}"
 
     def ask(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.url, password=PASSWORD, autocommit=True) as connection:
@@ -74,21 +74,21 @@ class Server:
 @contextmanager
 def postgres() -> Iterator[Server]:
     """For one run of the tests."""
-    container = (
-        DockerContainer(_image())
-        .with_env("PASSWORD", PASSWORD)
-        .with_exposed_ports(5432)
-        .with_tmpfs_mount("/state")
-        .with_tmpfs_mount("/tmp")
-        .with_kwargs(user=_OWNER, labels={LABEL: "1"}, cap_drop=["ALL"])
-        .with_command(["sh", "-c", _START.format(user=USER)])
-    )
-    with container:
-        server = Server(
-            container, container.get_container_host_ip(), int(container.get_exposed_port(5432))
+    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
+        Path(folder).chmod(0o777)
+        container = (
+            DockerContainer(_image())
+            .with_env("PASSWORD", PASSWORD)
+            .with_tmpfs_mount("/state")
+            .with_tmpfs_mount("/tmp")
+            .with_volume_mapping(folder, "/sockets", mode="rw")
+            .with_kwargs(user=_OWNER, labels={LABEL: "1"}, cap_drop=["ALL"], network_mode="none")
+            .with_command(["sh", "-c", _START.format(user=USER)])
         )
-        eventually(server.answers, seconds=60)
-        yield server
+        with container:
+            server = Server(container, Path(folder))
+            eventually(server.answers, seconds=60)
+            yield server
 
 
 def _image() -> str:

@@ -15,6 +15,7 @@ from orchestrator.engine.base import LABEL_DIGEST, LABEL_PLUGIN, LABEL_SANDBOX
 from orchestrator.engine.memory import MemoryEngine
 from orchestrator.engine.memory_networks import MemoryNetworks
 from orchestrator.engine.memory_stores import MemoryImages, MemoryVolumes
+from orchestrator.engine.pausing import MemoryPausing
 from orchestrator.engine.share_mounts import ShareMounts
 from orchestrator.manager.deployment import Deployment
 from orchestrator.manager.permissions import PermissionSystem
@@ -44,6 +45,7 @@ class PermissionHouse:
         self.clock: Clock = SystemClock()
         self.images = MemoryImages()
         self.networks = MemoryNetworks()
+        self.volumes = MemoryVolumes()
         self.config = folder / "orchestrator.yaml"
         self.manifests = folder / "manifests"
         self.manifests.mkdir()
@@ -92,20 +94,24 @@ class PermissionHouse:
     async def open(self) -> AsyncIterator["PermissionHouse"]:
         """A daemon; a second one is what a restart brings."""
         self.settings.folder.mkdir(parents=True, exist_ok=True)
-        volumes = MemoryVolumes()
-        backends = Backends(
+        async with build(
+            self.settings, self.backends, clock=self.clock, shut_down=lambda: None
+        ) as self.daemon:
+            yield self
+
+    @property
+    def backends(self) -> Backends:
+        return Backends(
             engine=self.engine,
             probe=self.engine,
             images=self.images,
-            volumes=volumes,
-            disks=volumes,
+            volumes=self.volumes,
+            disks=self.volumes,
             networks=self.networks,
             shares=ShareMounts(self.settings.share_mounts, address="memory://"),
+            pausing=MemoryPausing(self.engine),
+            content=self.volumes,
         )
-        async with build(
-            self.settings, backends, clock=self.clock, shut_down=lambda: None
-        ) as self.daemon:
-            yield self
 
     async def up(self) -> None:
         await self.daemon.manager.apply([self.manifests], self.config)
