@@ -23,6 +23,7 @@ _GROUPS: Final = (
     (r"tests/baseline/", "baseline"),
     (r"tests/e2e/databases/", "databases"),
     (r"tests/engine/", "engine"),
+    (r"tests/store/", "store"),
 )
 
 
