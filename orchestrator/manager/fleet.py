@@ -62,6 +62,8 @@ class Fleet:
     """Plugin → digest → other revisions of it whose containers may still be needed."""
     paused: set[str] = field(default_factory=set)
     """Plugins whose rollout stands still."""
+    rolled_back: set[str] = field(default_factory=set)
+    """Plugins of which an earlier revision, that was well before, is wanted in effect."""
     routes: dict[str, tuple[PluginSandbox, ...]] = field(default_factory=dict)
     """Plugin → the sandboxes that take its calls, as of the last pass."""
     can_pause: bool = False
@@ -118,7 +120,10 @@ class Fleet:
         deployment = self.deployments[plugin_id]
         return replace(
             deployment.want(image_ready=deployment.inputs.image in self.images),
-            min_healthy_seconds=self.policy.rollout.min_healthy_seconds,
+            # What is gone back to was proven before: it takes the calls as soon as it is ready.
+            min_healthy_seconds=0.0
+            if plugin_id in self.rolled_back
+            else self.policy.rollout.min_healthy_seconds,
             paused=plugin_id in self.paused,
             known=frozenset(self.earlier.get(plugin_id, ())),
             sleep=self.sleep(plugin_id)[0],

@@ -91,7 +91,8 @@ class Rollouts:
         self._rollouts = stored_rollouts(self._fleet.store)
         note = Note(who="orchestrator", why="the daemon found it wanted when it started")
         self._fleet.deployments = self._taken(dict(self._fleet.deployments), note)
-        self._fleet.paused = {name for name, rollout in self._rollouts.items() if rollout.paused}
+        for name, rollout in self._rollouts.items():
+            self._mark(name, rollout)
 
     def commit(
         self, wanted: Mapping[str, Deployment], policy: SecurityPolicy, note: Note
@@ -272,7 +273,6 @@ class Rollouts:
         if rollout.paused == paused:
             return False
         self._put(name, replace(rollout, paused=paused))
-        (self._fleet.paused.add if paused else self._fleet.paused.discard)(name)
         return True
 
     def retry(self, name: str) -> Deployment | None:
@@ -299,15 +299,25 @@ class Rollouts:
         self._since.pop(name, None)
         self._fleet.earlier.pop(name, None)
         self._fleet.paused.discard(name)
+        self._fleet.rolled_back.discard(name)
 
     def _put(self, name: str, rollout: Rollout) -> None:
         """In mind though the disk is full: a rollback cannot wait for that."""
         self._rollouts[name] = rollout
+        self._mark(name, rollout)
         record = to_rollout_record(rollout)
         try:
             self._fleet.store.put_all(REVISIONS, {name: record})
         except StoreUnavailable as error:
             self._fleet.store_trouble = str(error)
+
+    def _mark(self, name: str, rollout: Rollout) -> None:
+        """What `plan` has to know of it."""
+        for names, holds in (
+            (self._fleet.paused, rollout.paused),
+            (self._fleet.rolled_back, bool(rollout.back_to)),
+        ):
+            (names.add if holds else names.discard)(name)
 
     def _tell_started(self, name: str, rollout: Rollout) -> None:
         wanted = rollout.wanted

@@ -2,6 +2,7 @@
 
 import pytest
 
+from orchestrator.manager.fleet import Report
 from orchestrator.manager.revision_records import REVISIONS, stored_rollouts
 from orchestrator.manager.revisions import RevisionState
 from orchestrator.model.permissions import PermissionKind
@@ -56,6 +57,50 @@ async def test_an_update_that_fails_to_start_is_gone_back_from(rollout_house: Ro
         ("failed", "orchestrator", "failed 3 times in a row: exit_code_3: it ended"),
         ("done", "orchestrator", "failed 3 times in a row: exit_code_3: it ended"),
     ]
+
+
+async def test_what_is_gone_back_to_takes_the_calls_as_soon_as_it_is_ready(
+    rollout_house: RolloutHouse,
+) -> None:
+    house = rollout_house
+    await house.good(1)
+    fleet = house.daemon.manager.fleet
+    before = fleet.want("notes").min_healthy_seconds
+    await house.bad(2)
+    back = fleet.want("notes").min_healthy_seconds
+    await house.wanted(3)
+
+    assert (before, back, fleet.want("notes").min_healthy_seconds) == (2.0, 0.0, 2.0)
+
+
+async def test_calls_wait_while_an_update_may_still_be_gone_back_from(
+    rollout_house: RolloutHouse,
+) -> None:
+    house = rollout_house
+    await house.wanted(1)
+    fleet = house.daemon.manager.fleet
+    fleet.waiting["notes"] = "restarting in 0.5 s"
+    at_first = fleet.is_expected("notes")
+    await house.good(1)
+    await house.wanted(2)
+    during = fleet.is_expected("notes")
+    await house.bad(2)
+
+    assert (at_first, during, fleet.is_expected("notes")) == (False, True, False)
+
+
+async def test_what_never_said_how_it_does_is_asked_soon(rollout_house: RolloutHouse) -> None:
+    house = rollout_house
+    await house.wanted(1)
+    house.well()
+    fleet, prober = house.daemon.manager.fleet, house.daemon.prober
+    [sandbox] = fleet.sandboxes.values()
+    fleet.routes["notes"] = (sandbox,)
+    silent = prober._candidates()
+    fleet.reports[sandbox.sandbox_id] = Report(state="ready")
+
+    assert silent == [sandbox]
+    assert prober._candidates() == []
 
 
 async def test_an_update_that_is_never_well_is_gone_back_from_at_the_deadline(
