@@ -83,6 +83,27 @@ async def test_a_revoke_is_no_way_around_the_quarantine(rollout_house: RolloutHo
     assert (house.runs_version, house.has, asked) == ("1.0.0", {}, "2.0.0")
 
 
+async def test_a_grant_to_what_was_gone_back_to_leaves_what_was_asked_for_as_it_is(
+    rollout_house: RolloutHouse,
+) -> None:
+    house = rollout_house
+    asks = [{"file_system_read": {"shares": ["docs"]}}]
+    await house.wanted(1, permissions=asks)
+    await house.pass_after(house.well())
+    await house.pass_after(5.0)
+    await house.wanted(2, permissions=asks)
+    for _ in range(3):
+        house.fails()
+        await house.pass_after(1.0)
+    await house.system.grant_permission("notes", PermissionKind.FILE_SYSTEM_READ)
+    [record] = house.daemon.manager.fleet.store.load("desired").values()
+
+    info = record["info"]
+    assert isinstance(info, dict)
+    assert (house.runs_version, [*house.has]) == ("1.0.0", ["file_system_read"])
+    assert info["version"] == "2.0.0"
+
+
 async def test_a_revision_that_needs_what_was_revoked_is_not_gone_back_to(
     rollout_house: RolloutHouse,
 ) -> None:
