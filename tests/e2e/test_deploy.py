@@ -54,6 +54,8 @@ def test_plan_says_what_up_does_and_a_second_up_changes_nothing(
         "plugin_id",
         "change",
         "fields",
+        "strategy",
+        "quarantined",
         "build_image",
         "may",
         "drift",
@@ -222,6 +224,7 @@ def test_what_programs_read_of_ps_and_status_has_these_fields(
         "reason": "",
         "drift": [],
         "held": None,
+        "settled": True,
     }
     assert [status["pid"]] == instance.processes()
     assert (status["instance"], status["plugins"]) == (instance.name, 1)
