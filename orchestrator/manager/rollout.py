@@ -59,6 +59,7 @@ class Rollouts:
         self._since: dict[str, float] = {}
         """Plugin → since when its wanted revision could have come up, by the monotonic clock."""
         self._judged_at = clock.monotonic()
+        self._unwritten: set[str] = set()
         self._policy = SecurityPolicy()
         self.completed_total = 0
         self.failed_total = 0
@@ -142,12 +143,13 @@ class Rollouts:
                 keep=self._policy.rollout.history,
             )
             if rollout != before:
-                self._put(name, rollout)
+                self._note(name, rollout)
             if before is None or before.wanted.number != rollout.wanted.number:
                 self._since.pop(name, None)
                 self._tell_started(name, rollout)
             effective[name] = self._in_effect(rollout, deployment)
             self._remember_earlier(name, effective[name])
+        self._write()
         return effective
 
     def _in_effect(self, rollout: Rollout, asked: Deployment) -> Deployment:
@@ -186,6 +188,7 @@ class Rollouts:
         ]
         seen = self._fleet.seen() if undecided else {}
         judged = [await self._judge(*one, seen.get(one[0], ())) for one in undecided]
+        self._write()
         wakes = [wake for wake in judged if wake is not None]
         return now + min(wakes) if wakes else None
 
@@ -229,7 +232,7 @@ class Rollouts:
         if verdict.signal is Signal.FAIL:
             await self._fail(name, rollout, deployment, verdict.reason)
             return
-        self._put(name, rollout.with_revision(rollout.wanted.after(verdict.signal)))
+        self._note(name, rollout.with_revision(rollout.wanted.after(verdict.signal)))
         if verdict.signal is Signal.SUCCEED:
             self._fleet.earlier.pop(name, None)
             self.completed_total += 1
@@ -296,6 +299,7 @@ class Rollouts:
 
     def _forget(self, name: str) -> None:
         self._rollouts.pop(name, None)
+        self._unwritten.discard(name)
         self._since.pop(name, None)
         self._fleet.earlier.pop(name, None)
         self._fleet.paused.discard(name)
@@ -303,13 +307,25 @@ class Rollouts:
 
     def _put(self, name: str, rollout: Rollout) -> None:
         """In mind though the disk is full: a rollback cannot wait for that."""
+        self._note(name, rollout)
+        self._write()
+
+    def _note(self, name: str, rollout: Rollout) -> None:
+        """In mind, until it is written with others: a thousand plugins are one transaction."""
         self._rollouts[name] = rollout
         self._mark(name, rollout)
-        record = to_rollout_record(rollout)
+        self._unwritten.add(name)
+
+    def _write(self) -> None:
+        if not self._unwritten:
+            return
+        records = {name: to_rollout_record(self._rollouts[name]) for name in self._unwritten}
         try:
-            self._fleet.store.put_all(REVISIONS, {name: record})
+            self._fleet.store.put_all(REVISIONS, records)
         except StoreUnavailable as error:
             self._fleet.store_trouble = str(error)
+        else:
+            self._unwritten.clear()
 
     def _mark(self, name: str, rollout: Rollout) -> None:
         """What `plan` has to know of it."""

@@ -7,6 +7,7 @@ from orchestrator.manager.revision_records import REVISIONS, stored_rollouts
 from orchestrator.manager.revisions import RevisionState
 from orchestrator.model.permissions import PermissionKind
 from orchestrator.model.status import RolloutState
+from orchestrator.store.base import StoreUnavailable
 from tests.unit.manager.rollout_house import RolloutHouse
 
 API = PermissionKind.EXTERNAL_API
@@ -258,6 +259,30 @@ async def test_a_daemon_killed_between_two_records_makes_the_revision_later(
         assert [
             one.inputs.info.version for one in house.daemon.manager.fleet.earlier["notes"].values()
         ] == ["1.0.0"]
+
+
+async def test_what_could_not_be_written_is_written_when_the_disk_has_room_again(
+    rollout_house: RolloutHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = rollout_house
+    await house.good(1)
+    fleet = house.daemon.manager.fleet
+
+    def full(*_: object) -> None:
+        raise StoreUnavailable("no space left on device")
+
+    await house.wanted(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(fleet.store, "put_all", full)
+        await house.pass_after(house.well())
+        await house.pass_after(5.0)
+        told = fleet.store_trouble
+    not_yet = stored_rollouts(fleet.store)["notes"].wanted.state
+    await house.pass_after(1.0)
+
+    assert told == "no space left on device"
+    assert not_yet is RevisionState.PROGRESSING
+    assert stored_rollouts(fleet.store)["notes"].wanted.state is RevisionState.HEALTHY
 
 
 async def test_after_down_nothing_is_kept(rollout_house: RolloutHouse) -> None:
