@@ -106,6 +106,7 @@ async def build(
             fleet=fleet,
             bus=bus,
             clock=clock,
+            repairs=backends.repairs,
         )
         access = Access(
             auditor=audit, clock=clock, neighbours=neighbours, uplink=uplink, meters=meters

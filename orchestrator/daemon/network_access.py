@@ -7,6 +7,7 @@ from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.engine.base import Engine, ImageStore
 from orchestrator.engine.guard_image import ensure_guard_image
 from orchestrator.engine.networks import NetworkStore
+from orchestrator.engine.repairs import Repairs
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.manager.deployment import Place
 from orchestrator.manager.fleet import Fleet
@@ -26,6 +27,7 @@ def plugin_networks(
     fleet: Fleet,
     bus: PluginEventBus,
     clock: Clock,
+    repairs: Repairs | None,
 ) -> PluginNetworks:
     """The guard of one instance; its image is made when the first plugin needs it."""
     guard = NetworkGuard(
@@ -39,4 +41,6 @@ def plugin_networks(
         seccomp_profile=place.seccomp_profile,
         clock=clock,
     )
-    return PluginNetworks(guard=guard, meters=meters, fleet=fleet, bus=bus, clock=clock)
+    return PluginNetworks(
+        guard=guard, meters=meters, fleet=fleet, bus=bus, clock=clock, repairs=repairs
+    )

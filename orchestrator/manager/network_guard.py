@@ -72,6 +72,8 @@ class Guarded:
     running: bool
     """False after a reboot: the plugin that had joined it has no network any more."""
     started_at: float = 0.0
+    networks: tuple[str, ...] = ()
+    """Those that it is in: its own, unless somebody put it into others."""
 
     @property
     def run(self) -> str:
@@ -143,6 +145,11 @@ class NetworkGuard:
         """The emergency brake: no packet passes any more, until `ensure`. Waits for no lock."""
         await self._networks.disconnect(network_name(self._prefix, plugin_id))
 
+    def strays(self, pause: Guarded) -> tuple[str, ...]:
+        """Networks that the pause, and so its plugin, was put into beside its own."""
+        own = network_name(self._prefix, pause.plugin_id)
+        return tuple(name for name in pause.networks if name != own)
+
     async def remove(self, plugin_id: str) -> None:
         """Take pause and network away, after the plugin's container; quiet if there is none."""
         async with self._locks[plugin_id]:
@@ -159,6 +166,7 @@ class NetworkGuard:
                 container_id=state.container_id,
                 running=state.phase is ContainerPhase.RUNNING,
                 started_at=state.started_at,
+                networks=state.adjustable.networks if state.adjustable is not None else (),
             )
             for state in found
         ]

@@ -11,10 +11,12 @@ from typing import Final
 
 from orchestrator.clock import Clock
 from orchestrator.engine.base import LABEL_PLUGIN
+from orchestrator.engine.repairs import Repairs
 from orchestrator.errors import OrchestratorError
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.manager.actions import WHOLE
 from orchestrator.manager.deployment import Deployment
+from orchestrator.manager.drift import Cure
 from orchestrator.manager.fleet import Fleet
 from orchestrator.manager.guard_answers import GuardCounters
 from orchestrator.manager.meters import Account, Meters
@@ -60,7 +62,11 @@ class PluginNetworks:
         fleet: Fleet,
         bus: PluginEventBus,
         clock: Clock,
+        repairs: Repairs | None = None,
     ) -> None:
+        self._repairs = repairs
+        self._strays: set[tuple[str, str]] = set()
+        """Pauses and networks that were told and cannot be parted."""
         self._guard = guard
         self._meters = meters
         self._fleet = fleet
@@ -135,6 +141,8 @@ class PluginNetworks:
                     await self.settle(plugin_id)
                 finally:
                     self._fleet.busy.end(plugin_id, WHOLE)
+        for guarded in pauses.values():
+            await self._take_out(guarded)
         for container in list(self._fleet.containers.values()):
             self._see_whether_it_holds(container, pauses)
         for plugin_id, deployment in list(self._fleet.deployments.items()):
@@ -179,6 +187,32 @@ class PluginNetworks:
         pause = pauses.get(plugin_id)
         if sandbox is not None and (pause is None or not _holds(pause, container)):
             sandbox.give_up("the network that it had joined ended")
+
+    async def _take_out(self, pause: Guarded) -> None:
+        """Whoever connects a pause to a network gives its plugin a way round its own."""
+        strays = self._guard.strays(pause)
+        for network in strays:
+            if (pause.container_id, network) not in self._strays:
+                self._tell_stray(pause, network)
+            if self._repairs is not None:
+                await self._repairs.leave(pause.container_id, network)
+        self._strays = {it for it in self._strays if it[0] != pause.container_id}
+        if self._repairs is None:
+            self._strays |= {(pause.container_id, network) for network in strays}
+
+    def _tell_stray(self, pause: Guarded, network: str) -> None:
+        self._bus.publish(
+            EventName.PLUGIN_DRIFTED,
+            pause.plugin_id,
+            {
+                "detail": f"networks: found {network} beside its own, expected its own alone",
+                "field": "networks",
+                "found": network,
+                "expected": "its own",
+                "cure": Cure.SET_BACK if self._repairs is not None else Cure.TELL,
+                "container_id": pause.container_id,
+            },
+        )
 
     # -- the quota ------------------------------------------------------------------------------
 

@@ -5,6 +5,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.model.limits import ResourceLimits
+from orchestrator.policy.compile import compile_spec
+from orchestrator.policy.grant import Grant
+
 LISTS: dict[str, tuple[str, list[str]]] = {
     "file_system_read": ("shares", ["docs", "media", "work"]),
     "external_api": ("hosts", ["a.example:443", "b.example:443", "c.example:8443"]),
@@ -30,19 +34,20 @@ def test_the_order_of_permissions_and_of_their_lists_leaves_the_digest(
     assert make.deployment(*one).compiled.digest == make.deployment(*other).compiled.digest
 
 
-@given(keys=st.permutations(["a", "b", "c"]), names=st.permutations(["key", "pin", "token"]))
-def test_the_order_of_keys_and_of_secrets_leaves_the_digest(
-    make: Any, keys: list[str], names: list[str]
-) -> None:
-    def digest(keys: list[str], names: list[str]) -> str:
-        config = {key: dict.fromkeys(keys, 1) for key in keys}
-        about = {"secrets": tuple(names), "config_schema": {"type": "object"}}
-        spec = {"secrets": {name: {"file": f"/{name}"} for name in names}}
-        deployment = make.deployment(info=about, spec=spec, config=config)
-        found: str = deployment.compiled.digest
-        return found
+@given(names=st.permutations(["key", "pin", "token"]))
+def test_the_order_of_secrets_leaves_the_digest(make: Any, names: list[str]) -> None:
+    def digest(names: list[str]) -> str:
+        grant = Grant(
+            info=make.info(),
+            permissions=(),
+            withheld=(),
+            limits=ResourceLimits(),
+            config={},
+            secrets=tuple(names),
+        )
+        return compile_spec(grant, make.policy(), make.site(), image="sha256:1").digest
 
-    assert digest(keys, names) == digest(["a", "b", "c"], ["key", "pin", "token"])
+    assert digest(names) == digest(["key", "pin", "token"])
 
 
 def test_one_more_of_a_list_is_a_change(make: Any) -> None:
