@@ -29,10 +29,14 @@ class FleetSubscribers:
 
     def of(self, event_type: str, source: str) -> Sequence[str]:
         """Whoever subscribed, running or not; not the one that published."""
+        earlier = self._fleet.earlier
         return [
             plugin_id
-            for plugin_id in self._fleet.deployments
-            if source != f"plugin/{plugin_id}" and self.wants(plugin_id, event_type)
+            for plugin_id, deployment in self._fleet.deployments.items()
+            # First what costs least: most subscribe to nothing, and events may be many.
+            if (deployment.inputs.info.subscribes or plugin_id in earlier)
+            and self.wants(plugin_id, event_type)
+            and source != f"plugin/{plugin_id}"
         ]
 
     def wants(self, subscriber: str, event_type: str) -> bool:

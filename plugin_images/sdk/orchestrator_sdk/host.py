@@ -77,8 +77,13 @@ class HostClient:
         data: Mapping[str, Any] | None = None,
         *,
         subject: str = "",
+        event_id: str = "",
     ) -> str:
-        """Publish an event of a type that plugin.yaml declares; the id that the host gave it."""
+        """Publish an event of a type that plugin.yaml declares; the id that the host gave it.
+
+        It is on the host's disk then. With an `event_id` of the plugin's own it may be sent again
+        after a failure: the host takes it once.
+        """
         event: dict[str, Any] = {
             "specversion": "1.0",
             "type": event_type,
@@ -87,6 +92,8 @@ class HostClient:
         }
         if subject:
             event["subject"] = subject
+        if event_id:
+            event["id"] = event_id
         headers = {"Content-Type": "application/cloudevents+json"}
         answer: dict[str, str] = self._ask("POST", "/v1/events", to_json(event), headers)
         return answer["event_id"]

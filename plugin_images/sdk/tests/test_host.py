@@ -124,6 +124,13 @@ def test_an_event_is_published_as_a_cloudevent(asked: Host, client: HostClient) 
     }
 
 
+def test_an_event_can_carry_an_id_that_tells_its_repeats(asked: Host, client: HostClient) -> None:
+    asked.says(202, "application/json", b'{"event_id": "e-7"}')
+    client.publish("notes.written", event_id="n-7")
+
+    assert json.loads(asked.body())["id"] == "n-7"
+
+
 def test_the_plugins_that_may_be_called_are_listed(asked: Host, client: HostClient) -> None:
     asked.says(200, "application/json", b'{"plugins": [{"plugin_id": "a"}]}')
 

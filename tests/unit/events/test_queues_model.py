@@ -94,6 +94,16 @@ class Bus(RuleBasedStateMachine):
         self._written()
 
     @rule()
+    def meet_a_full_disk(self) -> None:
+        """What was offered is refused; what must be written waits."""
+        failures = len(self.house.failures)
+        self.house.writer.full = True
+        self.house.flush()
+        self.house.writer.full = False
+        assert len(self.house.failures) - failures == len(self.offered)
+        self.offered.clear()
+
+    @rule()
     def crash(self) -> None:
         self.house.crash()
         self.offered.clear()
@@ -234,8 +244,10 @@ class Bus(RuleBasedStateMachine):
     def _expire(self) -> None:
         """The first of a queue that is not on its way and has waited too long."""
         for name, letters in self.soon.waiting.items():
-            busy = name in self.house.subscribers.ways or name in self.pausing
-            while letters and not busy and self._is_old(letters[0]):
+            way = self.house.subscribers.ways.get(name)
+            while letters and self._is_old(letters[0]):
+                if name in self.pausing or (way and way.due.event_id == letters[0].event_id):
+                    break
                 self._bury(name)
 
     def _kept(self) -> set[str]:
