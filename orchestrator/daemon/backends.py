@@ -85,7 +85,7 @@ async def docker_backends(settings: DaemonSettings) -> AsyncIterator[Backends]:
             disks=volumes,
             shares=shares,
             networks=DockerNetworks(clients, marks=told),
-            content=DockerVolumeContent(clients),
+            content=DockerVolumeContent(clients, marks=told),
         )
     finally:
         shares.close()

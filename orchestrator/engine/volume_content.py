@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Final, Protocol
 import docker
 import docker.errors
 
-from orchestrator.engine.base import LABEL_ROLE, EngineFailure
+from orchestrator.engine.base import LABEL_ROLE, NO_MARKS, EngineFailure
 from orchestrator.engine.docker_client import DockerClients
 
 ROOT: Final = "data"
@@ -42,8 +42,9 @@ class VolumeContent(Protocol):
 class DockerVolumeContent:
     """Through `docker cp`'s part of the API."""
 
-    def __init__(self, clients: DockerClients) -> None:
+    def __init__(self, clients: DockerClients, *, marks: Mapping[str, str] = NO_MARKS) -> None:
         self._clients = clients
+        self._marks = marks
 
     async def read(
         self, volume: str, labels: Mapping[str, str], target: BinaryIO, *, max_bytes: int
@@ -85,7 +86,7 @@ class DockerVolumeContent:
                 _IMAGE,
                 command=["never-started"],
                 host_config=config,
-                labels={**labels, LABEL_ROLE: ROLE_VOLUME},
+                labels={**labels, **self._marks, LABEL_ROLE: ROLE_VOLUME},
             )["Id"]
             return made
 
