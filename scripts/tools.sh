@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What the tests call beside Python: a C compiler (a plugin without the SDK), curl, openssl,
-# Node.js (its fetch through the egress broker), and programs that make a network of the tests'
-# own and look into a container's.
+# Node.js (its fetch through the egress broker), programs that make a network of the tests' own and
+# look into a container's, and systemd's own check of the units that are shipped.
 set -euo pipefail
 missing=()
 for tool in gcc make curl openssl; do command -v "$tool" >/dev/null || missing+=("$tool"); done
@@ -10,6 +10,7 @@ command -v npm >/dev/null || missing+=(npm)
 command -v ip >/dev/null || missing+=(iproute2)
 command -v nsenter >/dev/null || missing+=(util-linux)
 command -v sysctl >/dev/null || missing+=(procps)
+command -v systemd-analyze >/dev/null || missing+=(systemd)
 [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
 [ ${#missing[@]} = 0 ] && exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

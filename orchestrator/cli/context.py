@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from orchestrator.cli.render import printable
 from orchestrator.client.client import DaemonClient
 from orchestrator.daemon.settings import (
     CONFIG_VARIABLE,
@@ -16,6 +17,7 @@ from orchestrator.daemon.settings import (
     InvalidSetting,
     settings_from,
 )
+from orchestrator.version import CORE_VERSION
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -50,7 +52,20 @@ def settings_of(instance: str | None) -> DaemonSettings:
 
 def client_of(instance: str | None) -> DaemonClient:
     """A client of the instance's daemon, running or not."""
-    return DaemonClient(settings_of(instance).socket)
+    return client_at(settings_of(instance))
+
+
+def client_at(settings: DaemonSettings) -> DaemonClient:
+    """The same, where the settings are known."""
+    return DaemonClient(settings.socket, on_other_version=_tell_version)
+
+
+def _tell_version(version: str) -> None:
+    click.echo(
+        f"note: the daemon is version {printable(version)} and this command {CORE_VERSION}; "
+        f"`orchestrator daemon restart` brings it to {CORE_VERSION}, and plugins run on",
+        err=True,
+    )
 
 
 def config_file(option: str | None) -> Path | None:

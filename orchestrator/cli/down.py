@@ -6,8 +6,8 @@ import shutil
 
 import click
 
-from orchestrator.cli.context import instance_option, settings_of
-from orchestrator.client.client import DaemonClient, DaemonNotRunning
+from orchestrator.cli.context import client_at, instance_option, settings_of
+from orchestrator.client.client import DaemonNotRunning
 from orchestrator.client.spawn import wait_for_end
 from orchestrator.clock import SystemClock
 from orchestrator.daemon.backends import docker_backends, place_of
@@ -27,7 +27,7 @@ def command(*, volumes: bool, instance: str | None) -> None:
     left behind is found by its labels and removed too.
     """
     settings = settings_of(instance)
-    client = DaemonClient(settings.socket)
+    client = client_at(settings)
     before = 0
     if client.is_running():
         before = sum(1 for row in client.plugins() if row["container_id"])

@@ -21,6 +21,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "up": ("orchestrator.cli.up", "Bring plugins up as the manifests say, and keep them so."),
         "down": ("orchestrator.cli.down", "Stop and remove everything of this instance."),
+        "daemon": ("orchestrator.cli.daemon", "Run, start, stop or restart the daemon alone."),
         "plan": ("orchestrator.cli.plan", "Show what `up` would do, without doing it."),
         "ps": ("orchestrator.cli.ps", "List the plugins and how they do."),
         "status": ("orchestrator.cli.status", "Show everything of a plugin, or the daemon itself."),

@@ -19,16 +19,19 @@ from orchestrator.cli.rollout import rollout_rows
 def command(plugin: str | None, *, as_json: bool, instance: str | None) -> None:
     """Show everything of a plugin; without one, the daemon itself."""
     client = client_of(instance)
-    answer = client.plugin(plugin) if plugin is not None else client.status()
-    if as_json:
-        click.echo(json.dumps(answer, indent=2))
-    elif plugin is not None:
-        _show_plugin(answer)
+    if plugin is None:
+        show_daemon(client.status(), as_json=as_json)
+    elif as_json:
+        click.echo(json.dumps(client.plugin(plugin), indent=2))
     else:
-        _show_daemon(answer)
+        _show_plugin(client.plugin(plugin))
 
 
-def _show_daemon(status: Mapping[str, Any]) -> None:
+def show_daemon(status: Mapping[str, Any], *, as_json: bool) -> None:
+    """The daemon itself; also `orchestrator daemon status`."""
+    if as_json:
+        click.echo(json.dumps(status, indent=2))
+        return
     engine, trouble = status["engine"], one_line(status["state_trouble"])
     reached = (
         f"{engine['name']} {engine['version']} (cgroup v{engine['cgroup_version']})"

@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from orchestrator.cli.context import (
+    client_at,
     config_file,
     config_option,
     instance_option,
@@ -51,7 +52,7 @@ def command(
     load_manifests(manifests)
     if policy is not None:
         load_instance_config(policy)
-    client = DaemonClient(settings.socket)
+    client = client_at(settings)
     ours = _ensure_daemon(client, settings)
     try:
         names = _apply(client, settings, manifests, policy, ours=ours)

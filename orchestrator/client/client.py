@@ -7,19 +7,23 @@ richer client, and the daemon is on this machine.
 import contextlib
 import http.client
 import json
-import os
-import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from orchestrator.client.problem import problem_of
+from orchestrator.client.reach import COMING_SECONDS, connect, reach
 from orchestrator.errors import Kind, OrchestratorError
+from orchestrator.version import CORE_VERSION
 
 DEFAULT_SECONDS: Final = 30.0
 DOWN_SECONDS: Final = 300.0
+VERSION_HEADER: Final = "X-Orchestrator-Version"
+STOPPING: Final = b'"code": "daemon_stopping"'
+_AGAIN_SECONDS: Final = 0.05
 
 
 class DaemonNotRunning(OrchestratorError):
@@ -38,22 +42,28 @@ class CallResult:
 
 
 class DaemonClient:
-    """One request a connection; `path` is the instance's socket."""
+    """One request a connection; `path` is the instance's socket.
 
-    def __init__(self, path: Path) -> None:
+    `on_other_version` hears, once, of a daemon whose version is not this client's.
+    """
+
+    def __init__(
+        self, path: Path, *, on_other_version: Callable[[str], None] | None = None
+    ) -> None:
         self._path = path
+        self._on_other_version = on_other_version
 
     def is_running(self) -> bool:
         """Whether somebody listens."""
         try:
-            _connect(self._path, 2.0).close()
+            connect(self._path, 2.0).close()
         except OSError:
             return False
         return True
 
-    def status(self) -> dict[str, Any]:
+    def status(self, *, seconds: float = DEFAULT_SECONDS) -> dict[str, Any]:
         """The daemon itself. Raises DaemonNotRunning, as all that follow."""
-        answer: dict[str, Any] = self._json("GET", "/v1/status")
+        answer: dict[str, Any] = self._json("GET", "/v1/status", seconds=seconds)
         return answer
 
     def plugins(self) -> list[dict[str, Any]]:
@@ -136,18 +146,16 @@ class DaemonClient:
             headers["X-Tool"] = tool
         if timeout_seconds is not None:
             headers["X-Deadline-Ms"] = str(max(1, int(timeout_seconds * 1000)))
-        connection = self._open(None)  # the daemon keeps the deadline
-        try:
-            response = self._send(
-                connection, "POST", f"/v1/plugins/{plugin_id}/execute", body, headers
-            )
-            content = response.read()
-        except http.client.HTTPException as error:
-            raise DaemonNotRunning(f"the daemon cut the answer short: {error!r}") from error
-        finally:
-            connection.close()
-        kind = response.headers.get("Content-Type", "")
-        return CallResult(status=response.status, content_type=kind, body=content)
+        path = f"/v1/plugins/{plugin_id}/execute"
+        until = time.monotonic() + COMING_SECONDS
+        while True:
+            result = self._call(path, body, headers)
+            # Refused by a daemon that ends: nothing was done, and the next one is on its way.
+            if result.status != http.client.SERVICE_UNAVAILABLE or STOPPING not in result.body:
+                return result
+            if time.monotonic() > until:
+                return result
+            time.sleep(_AGAIN_SECONDS)
 
     def run_code(self, wish: dict[str, Any]) -> dict[str, Any]:
         """`POST /v1/code`: how the code ended. Raises DaemonProblem where it was not run."""
@@ -224,6 +232,18 @@ class DaemonClient:
 
     # -------------------------------------------------------------------------------------------
 
+    def _call(self, path: str, body: bytes, headers: dict[str, str]) -> CallResult:
+        connection = self._open(None)  # the daemon keeps the deadline
+        try:
+            response = self._send(connection, "POST", path, body, headers)
+            content = response.read()
+        except http.client.HTTPException as error:
+            raise DaemonNotRunning(f"the daemon cut the answer short: {error!r}") from error
+        finally:
+            connection.close()
+        kind = response.headers.get("Content-Type", "")
+        return CallResult(status=response.status, content_type=kind, body=content)
+
     def _decide(self, path: str, who: str, why: str) -> bool:
         answer: dict[str, bool] = self._json(
             "POST", f"/v1/plugins/{path}", {"who": who, "why": why}
@@ -252,7 +272,7 @@ class DaemonClient:
     def _open(self, seconds: float | None) -> http.client.HTTPConnection:
         connection = http.client.HTTPConnection("orchestrator", timeout=seconds)
         try:
-            connection.sock = _connect(self._path, seconds)
+            connection.sock = reach(self._path, seconds)
         except OSError as error:
             raise DaemonNotRunning(
                 f"no daemon answers at {self._path} ({error.strerror or error}); "
@@ -272,22 +292,13 @@ class DaemonClient:
             # A daemon that refuses a body answers before it has read it all: read that answer.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 connection.request(method, path, body=body, headers=headers)
-            return connection.getresponse()
+            return self._greeted(connection.getresponse())
         except (OSError, http.client.HTTPException) as error:
             raise DaemonNotRunning(f"the daemon at {self._path} ended: {error!r}") from error
 
-
-def _connect(path: Path, seconds: float | None) -> socket.socket:
-    """Through the folder's descriptor: unix socket addresses end at 107 bytes."""
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            sock.settimeout(seconds)
-            sock.connect(f"/proc/self/fd/{folder}/{path.name}")
-        except BaseException:
-            sock.close()
-            raise
-    finally:
-        os.close(folder)
-    return sock
+    def _greeted(self, response: http.client.HTTPResponse) -> http.client.HTTPResponse:
+        version = response.headers.get(VERSION_HEADER, CORE_VERSION)
+        if version != CORE_VERSION and self._on_other_version is not None:
+            self._on_other_version(version)
+            self._on_other_version = None
+        return response

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,9 @@ from orchestrator.engine.base import DiskFull
 from orchestrator.errors import Kind, OrchestratorError
 
 START_SECONDS: Final = 30.0
+FOLLOW_SECONDS: Final = 430.0
+"""More than the daemon before it may take to drain (policy.lifecycle.drain_seconds)."""
+_ASK_SECONDS: Final = 5.0
 END_SECONDS: Final = 30.0
 LOG_LINES: Final = 8
 MINIMUM_FREE_BYTES: Final = 256 << 10
@@ -33,21 +37,36 @@ class DaemonDidNotStart(OrchestratorError):
     kind, code = Kind.UNAVAILABLE, "daemon_did_not_start"
 
 
-def spawn(*, folder: Path, socket: Path, log_file: Path, instance: str) -> int:
-    """Start the daemon; its pid. Raises DaemonDidNotStart, DiskFull."""
+def daemon_command(instance: str, *more: str) -> list[str]:
+    """How the daemon is started: our own interpreter and module."""
+    return [sys.executable, "-m", "orchestrator.daemon", "--instance", instance, *more]
+
+
+def daemon_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """With what the daemon's speed asks of the allocator, unless somebody asked for else."""
+    return {**_ALLOCATOR, **environment}
+
+
+def spawn(
+    *, folder: Path, socket: Path, log_file: Path, instance: str, follow: bool = False
+) -> int:
+    """Start the daemon; its pid. Raises DaemonDidNotStart, DiskFull.
+
+    With `follow` it takes the place of the one that runs, as soon as that has ended.
+    """
     _make_folder(folder)
     with log_file.open("ab") as log:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "orchestrator.daemon", "--instance", instance],
+            daemon_command(instance, *(["--follow"] if follow else [])),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env={**_ALLOCATOR, **os.environ},
+            env=daemon_environment(os.environ),
             cwd="/",
             start_new_session=True,
         )
     try:
-        if _answers(process, DaemonClient(socket)):
+        if _answers(process, DaemonClient(socket), follow=follow):
             process.returncode = 0  # it is nobody's child to wait for from here on
             return process.pid
     except BaseException:  # Ctrl-C: what was not there before must not stay
@@ -60,11 +79,12 @@ def spawn(*, folder: Path, socket: Path, log_file: Path, instance: str) -> int:
     )
 
 
-def _answers(process: subprocess.Popen[bytes], client: DaemonClient) -> bool:
+def _answers(process: subprocess.Popen[bytes], client: DaemonClient, *, follow: bool) -> bool:
     """Wait until it does; False if it ended, or was ended for being too slow."""
-    until = time.monotonic() + START_SECONDS
+    until = time.monotonic() + (FOLLOW_SECONDS if follow else START_SECONDS)
     while time.monotonic() < until:
-        if client.is_running():
+        # Who follows listens at once, and answers when the other one has ended.
+        if _answering_pid(client) == process.pid if follow else client.is_running():
             return True
         if process.poll() is not None:
             return False
@@ -72,6 +92,13 @@ def _answers(process: subprocess.Popen[bytes], client: DaemonClient) -> bool:
     process.kill()
     process.wait()
     return False
+
+
+def _answering_pid(client: DaemonClient) -> int:
+    try:
+        return int(client.status(seconds=_ASK_SECONDS)["pid"])
+    except OrchestratorError:
+        return 0
 
 
 def _make_folder(folder: Path) -> None:
@@ -92,9 +119,9 @@ def _make_folder(folder: Path) -> None:
         )
 
 
-def wait_for_end(lock_file: Path) -> None:
-    """Until the daemon that was told to end is gone: it holds its lock to the last."""
-    until = time.monotonic() + END_SECONDS
+def wait_for_end(lock_file: Path, *, seconds: float = END_SECONDS) -> bool:
+    """Until the daemon that was told to end is gone (it holds its lock to the last); if it is."""
+    until = time.monotonic() + seconds
     with lock_file.open("a") as file:
         while time.monotonic() < until:
             try:
@@ -102,4 +129,5 @@ def wait_for_end(lock_file: Path) -> None:
             except OSError:
                 time.sleep(0.02)
             else:
-                return
+                return True
+    return False

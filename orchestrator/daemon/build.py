@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from orchestrator.daemon.control import control_plane
 from orchestrator.daemon.events import open_events
 from orchestrator.daemon.network_access import plugin_networks
 from orchestrator.daemon.orphans import orphans_of
-from orchestrator.daemon.router import ManagerRouter
+from orchestrator.daemon.pages import ways_in
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.daemon.state import open_state
 from orchestrator.events.bus import PluginEventBus
@@ -42,10 +41,10 @@ from orchestrator.sandbox.deadlines import DeadlineWheel
 from orchestrator.sandbox.egress_uplink import HostUplink
 from orchestrator.server.app import Api, Facts
 from orchestrator.server.event_routes import EventApi
+from orchestrator.server.gate import Gate
 from orchestrator.server.permission_routes import PermissionApi
 from orchestrator.server.problems import failure_problem
 from orchestrator.server.rollout_routes import RolloutApi
-from orchestrator.server.ui import GrantedPages, UiKeys, has_pages
 from orchestrator.server.ui_server import UiListener
 from orchestrator.store.audit_log import AuditLog
 from orchestrator.version import CORE_VERSION
@@ -61,6 +60,7 @@ class Daemon:
     networks: PluginNetworks
     watch: Watch
     api: Api
+    gate: Gate
     bus: PluginEventBus
     events: EventDesk
     audit: AuditLog
@@ -72,7 +72,12 @@ class Daemon:
 
 @asynccontextmanager
 async def build(
-    settings: DaemonSettings, backends: Backends, *, clock: Clock, shut_down: Callable[[], None]
+    settings: DaemonSettings,
+    backends: Backends,
+    *,
+    clock: Clock,
+    shut_down: Callable[[], None],
+    supervisor: str = "",
 ) -> AsyncIterator[Daemon]:
     """The daemon, ready to run; what it holds open is closed on the way out."""
     async with AsyncExitStack() as stack:
@@ -145,11 +150,12 @@ async def build(
                 uplink=uplink,
             ),
         )
-        ui = _ui(manager)
+        gate, ui = ways_in(manager)
         api = Api(
             facts=Facts(
                 pid=os.getpid(),
                 version=CORE_VERSION,
+                supervisor=supervisor,
                 instance=settings.instance,
                 home=str(settings.folder),
                 log_file=str(settings.log_file),
@@ -178,6 +184,7 @@ async def build(
             networks=networks,
             watch=plugin_watch(manager, backends.engine, backends.probe, bus),
             api=api,
+            gate=gate,
             bus=bus,
             events=desk,
             audit=audit,
@@ -190,20 +197,6 @@ async def build(
             ),
             orphans=orphans_of(settings, backends, store=store, bus=bus, clock=clock),
         )
-
-
-def _ui(manager: PluginManager) -> UiListener:
-    """The secret lives as long as the daemon: what was seen of its keys is worth nothing later."""
-
-    def wanted() -> int | None:
-        deployments = manager.fleet.deployments.values()
-        return manager.policy.ui.port if any(map(has_pages, deployments)) else None
-
-    return UiListener(
-        pages=GrantedPages(manager, ManagerRouter(manager)),
-        keys=UiKeys(secrets.token_bytes(32)),
-        wanted=wanted,
-    )
 
 
 def _close_sandboxes(fleet: Fleet) -> None:

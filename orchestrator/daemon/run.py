@@ -6,7 +6,9 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from logging.handlers import RotatingFileHandler
 from typing import Final
 
@@ -16,56 +18,115 @@ import uvloop
 from orchestrator.clock import SystemClock
 from orchestrator.daemon.backends import Backends, docker_backends
 from orchestrator.daemon.build import Daemon, build
-from orchestrator.daemon.restore import go_on, take_lock
-from orchestrator.daemon.router import ManagerRouter
+from orchestrator.daemon.drain import Ending, drain
+from orchestrator.daemon.entrance import Entrance, followed, listens
+from orchestrator.daemon.placed import runs_in_engine
+from orchestrator.daemon.restore import DaemonRunning, go_on, take_lock
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.daemon.supervise import supervised
+from orchestrator.daemon.systemd import Supervisor
 from orchestrator.model.events import PluginEvent
-from orchestrator.sandbox.listener import bind_unix
 from orchestrator.server.front import FrontProtocol
+from orchestrator.version import CORE_VERSION
 
 LOG_BYTES: Final = 5_000_000
-DRAIN_SECONDS: Final = 10.0
-"""How long running calls may go on after SIGTERM."""
+LOCK_SECONDS: Final = 400.0
+"""How long a daemon that ends may keep the next one waiting: more than it may take to drain."""
+_LOOK_SECONDS: Final = 0.02
 _LOG = logging.getLogger("orchestrator")
 
 
-def run(settings: DaemonSettings) -> None:
-    """Until SIGTERM, SIGINT or a shutdown request. Raises DaemonRunning."""
+def run(
+    settings: DaemonSettings,
+    *,
+    supervisor: Supervisor | None = None,
+    follow: bool = False,
+    on_stderr: bool = False,
+) -> None:
+    """Until SIGTERM, SIGINT or a shutdown request. Raises DaemonRunning and its like.
+
+    With `follow` it takes the place of the daemon that runs now; `on_stderr` logs there as well.
+    """
+    supervisor = supervisor or Supervisor()
+    if asyncio.run(runs_in_engine(settings)) and not supervisor.name:
+        supervisor = replace(supervisor, name="docker")
     settings.folder.mkdir(parents=True, exist_ok=True)
     settings.folder.chmod(0o700)
-    take_lock(settings)  # waiting for the lock is waiting for this process's end
-    _set_up_log(settings)
-    uvloop.run(_main(settings))
+    entrance = None
+    if follow:
+        entrance = followed(settings.socket, descriptors=supervisor.descriptors)
+    _lock(settings, kept=bool(supervisor.descriptors), following=follow)
+    _set_up_log(settings, on_stderr=on_stderr)
+    if entrance is None or not entrance.is_ours():
+        entrance = Entrance.open(settings.socket, descriptors=supervisor.descriptors)
+    uvloop.run(_main(settings, entrance, supervisor))
 
 
-async def _main(settings: DaemonSettings) -> None:
-    stop = asyncio.Event()
+def _lock(settings: DaemonSettings, *, kept: bool, following: bool) -> None:
+    """Held until the process ends, so that waiting for the lock is waiting for that end.
+
+    A daemon that listens no more is about to end, and waited for; so is the one that is followed.
+    """
+    until = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            take_lock(settings)
+        except DaemonRunning:
+            met = not (kept or following) and listens(settings.socket)
+            if met or time.monotonic() > until:
+                raise
+        else:
+            return
+        time.sleep(_LOOK_SECONDS)
+
+
+async def _main(settings: DaemonSettings, entrance: Entrance, supervisor: Supervisor) -> None:
+    ending = Ending()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, ending.ask)
     async with docker_backends(settings) as backends:
         await go_on(settings, backends, clock=SystemClock())
-        await serve(settings, backends, stop)
+        await serve(settings, backends, ending, entrance=entrance, supervisor=supervisor)
 
 
-async def serve(settings: DaemonSettings, backends: Backends, stop: asyncio.Event) -> None:
-    """The whole daemon over any backends, until `stop`."""
-    clock = SystemClock()
-    async with build(settings, backends, clock=clock, shut_down=stop.set) as daemon:
+async def serve(
+    settings: DaemonSettings,
+    backends: Backends,
+    ending: Ending,
+    *,
+    entrance: Entrance,
+    supervisor: Supervisor,
+) -> None:
+    """The whole daemon over any backends, until `ending`."""
+    build_daemon = build(
+        settings,
+        backends,
+        clock=SystemClock(),
+        shut_down=ending.stop.set,
+        supervisor=supervisor.name,
+    )
+    async with build_daemon as daemon:
         daemon.bus.listen(_log_event)
-        server = await _listen(settings, daemon)
-        _LOG.info("daemon of instance %s is up, pid %d", settings.instance, os.getpid())
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(supervised(name, run, daemon.bus))
                 for name, run in _tasks(daemon).items()
             ]
+            tasks.append(group.create_task(supervisor.keep_watch()))
+            server = await _listen(entrance, daemon)
+            _LOG.info(
+                "daemon of instance %s is up, pid %d, version %s",
+                *(settings.instance, os.getpid(), CORE_VERSION),
+            )
+            supervisor.notify("READY=1", f"STATUS=version {CORE_VERSION}")
             try:
-                await stop.wait()
+                await ending.stop.wait()
             finally:
+                supervisor.notify("STOPPING=1")
+                entrance.withdraw()
+                await asyncio.sleep(0)  # who found the socket until now is still let in
                 server.close()
-                settings.socket.unlink(missing_ok=True)
-            await _drain(daemon)
+            await _leave(daemon, ending)
             for task in tasks:
                 task.cancel()
         _LOG.info("daemon of instance %s ends; its plugins run on", settings.instance)
@@ -88,15 +149,21 @@ def _tasks(daemon: Daemon) -> dict[str, Callable[[], Awaitable[None]]]:
     }
 
 
-async def _drain(daemon: Daemon) -> None:
+async def _leave(daemon: Daemon, ending: Ending) -> None:
+    cut = await drain(
+        daemon.gate,
+        daemon.manager.fleet.sandboxes.values,
+        seconds=daemon.manager.policy.lifecycle.drain_seconds,
+        hurry=ending.hurry,
+    )
+    if cut:
+        _LOG.warning("%d calls were cut off", cut)
     daemon.manager.loop.doors.close()
-    sandboxes = list(daemon.manager.fleet.sandboxes.values())
-    await asyncio.gather(*(sandbox.drain(grace_seconds=DRAIN_SECONDS) for sandbox in sandboxes))
 
 
-async def _listen(settings: DaemonSettings, daemon: Daemon) -> asyncio.AbstractServer:
+async def _listen(entrance: Entrance, daemon: Daemon) -> asyncio.AbstractServer:
     config = uvicorn.Config(
-        daemon.api.app(),
+        daemon.gate.watch(daemon.api.app()),
         http="httptools",
         ws="none",
         lifespan="off",
@@ -105,21 +172,24 @@ async def _listen(settings: DaemonSettings, daemon: Daemon) -> asyncio.AbstractS
     )
     config.load()
     state = uvicorn.Server(config).server_state
-    router = ManagerRouter(daemon.manager)
 
     def other() -> asyncio.Protocol:
         return config.http_protocol_class(config=config, server_state=state, app_state={})  # type: ignore[call-arg]
 
-    sock = bind_unix(settings.socket, mode=0o600)
     return await asyncio.get_running_loop().create_unix_server(
-        lambda: FrontProtocol(router, other), sock=sock
+        lambda: FrontProtocol(daemon.gate, other, daemon.gate.busy), sock=entrance.sock
     )
 
 
-def _set_up_log(settings: DaemonSettings) -> None:
-    handler = RotatingFileHandler(settings.log_file, maxBytes=LOG_BYTES, backupCount=1)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+def _set_up_log(settings: DaemonSettings, *, on_stderr: bool) -> None:
+    handlers: list[logging.Handler] = [
+        RotatingFileHandler(settings.log_file, maxBytes=LOG_BYTES, backupCount=1)
+    ]
+    if on_stderr:
+        handlers.append(logging.StreamHandler())
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
     sys.excepthook = lambda kind, value, trace: _LOG.critical(
         "the daemon ends", exc_info=(kind, value, trace)
     )

@@ -58,6 +58,8 @@ class LifecyclePolicy(Model):
     status_interval_seconds: Annotated[int, Field(ge=1, le=3_600)] = 10
     idle_stop_seconds: Annotated[int, Field(ge=0, le=31_536_000)] = 600
     """A plugin that is paused for its `idle_timeout` is stopped so long after that."""
+    drain_seconds: Annotated[int, Field(ge=0, le=300)] = 10
+    """How long running calls may go on once the daemon itself was told to end."""
 
 
 class RolloutPolicy(Model):

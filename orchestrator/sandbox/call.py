@@ -22,6 +22,8 @@ class FailureCode(StrEnum):
     INVALID_INPUT = "invalid_input"
     INVALID_OUTPUT = "invalid_output"
     UNKNOWN_TOOL = "unknown_tool"
+    DAEMON_STOPPING = "daemon_stopping"
+    DAEMON_STOPPED = "daemon_stopped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,7 @@ FLOOD_DIALS: Final = 500
 """Connections within FLOOD_SECONDS that no honest plugin opens: it is killed and restarted."""
 FLOOD_SECONDS: Final = 2.0
 _MEBIBYTE: Final = 1 << 20
+_REPLACED: Final = (FailureCode.PLUGIN_RESTARTED, "the plugin was stopped or replaced")
 
 
 class SandboxState(StrEnum):
@@ -150,7 +151,7 @@ class PluginSandbox:
     def close(self, *, remove_folder: bool) -> None:
         """End every call and connection. The container is gone, or the daemon goes."""
         self.state = SandboxState.CLOSED
-        self._end_calls()
+        self.end_calls(*_REPLACED)
         for connection in [*self._handshakes, *self._all_connections()]:
             connection.close()
         if self._listener is not None:
@@ -161,6 +162,10 @@ class PluginSandbox:
     def heed(self, calls: CallPolicy) -> None:
         """Bounds that changed, from the next call on."""
         self._desk.calls, self._calls.max_queue = calls, calls.max_queue
+
+    def end_calls(self, code: FailureCode, detail: str) -> None:
+        for lane in (self._calls, self._control, self._events):
+            lane.fail_all(code, detail)
 
     # -- calls ----------------------------------------------------------------------------------
 
@@ -329,18 +334,10 @@ class PluginSandbox:
         if self.state not in {SandboxState.STUCK, SandboxState.CLOSED}:
             self.state = SandboxState.STUCK
             self.trouble = trouble
-            self._end_calls()
+            self.end_calls(*_REPLACED)
             self._settled.set()
             self._on_change(self)
 
-    def _end_calls(self) -> None:
-        self._calls.fail_all(FailureCode.PLUGIN_RESTARTED, "the plugin was stopped or replaced")
-        for lane in (self._control, self._events):
-            lane.fail_all(FailureCode.PLUGIN_RESTARTED, "the plugin was stopped or replaced")
-
     def _not_running(self) -> CallFailure:
-        return CallFailure(
-            code=FailureCode.PLUGIN_NOT_RUNNING,
-            detail=f"{self.info.plugin_id} is {self.state}",
-            repeat="safe",
-        )
+        detail = f"{self.info.plugin_id} is {self.state}"
+        return CallFailure(code=FailureCode.PLUGIN_NOT_RUNNING, detail=detail, repeat="safe")

@@ -63,6 +63,8 @@ class Facts:
 
     pid: int
     version: str
+    supervisor: str
+    """Who starts the daemon anew when it ends; empty: nobody."""
     instance: str
     home: str
     log_file: str
@@ -133,6 +135,7 @@ class Api:
         facts: dict[str, JsonValue] = {
             "pid": self._facts.pid,
             "version": self._facts.version,
+            "supervisor": self._facts.supervisor,
             "instance": self._facts.instance,
             "uptime_seconds": round(self._now() - self._facts.started_at, 3),
             "state_folder": self._facts.home,

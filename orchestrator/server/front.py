@@ -45,7 +45,14 @@ class _Pipelined(Exception):
 class FrontProtocol(asyncio.Protocol):
     """One client connection. The parser calls the on_… methods."""
 
-    def __init__(self, router: Router, fallback: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(
+        self,
+        router: Router,
+        fallback: Callable[[], asyncio.Protocol],
+        busy: set[object] | None = None,
+    ) -> None:
+        self._busy = set() if busy is None else busy
+        """Holds this connection while a request of it is not answered."""
         self._router = router
         self._fallback = fallback
         self._parser = httptools.HttpRequestParser(self)
@@ -71,6 +78,7 @@ class FrontProtocol(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._busy.discard(self)
         self._drop_exchange()
 
     def data_received(self, data: bytes) -> None:
@@ -124,6 +132,7 @@ class FrontProtocol(asyncio.Protocol):
         # Refused at once, a client that waits for 100 Continue may send its body or may not.
         keep_alive = self._parser.should_keep_alive() and b"expect" not in self._headers
         self._answer = Answer(self._transport, keep_alive=keep_alive, done=self._done)
+        self._busy.add(self)
         self._begin(match.group(1).decode(), self._answer)
 
     def on_body(self, body: bytes) -> None:
@@ -155,6 +164,8 @@ class FrontProtocol(asyncio.Protocol):
             return
         length = self._headers.get(b"content-length")
         if isinstance(sandbox, CallFailure):
+            if sandbox.code is FailureCode.DAEMON_STOPPING:
+                answer.close_after()  # the next connection is the next daemon's
             answer.on_failure(sandbox)
         elif length is not None and int(length) > self._router.max_request_bytes:
             self._too_large()
@@ -234,6 +245,7 @@ class FrontProtocol(asyncio.Protocol):
     def _done(self, keep_alive: bool) -> None:  # noqa: FBT001 - a callback
         """The answer is out; what is still coming in of the request's body is read and dropped."""
         answer, self._answer, self._exchange = self._answer, None, None
+        self._busy.discard(self)
         if not keep_alive:
             self._transport.close()
         elif self._clogged:

@@ -40,6 +40,9 @@ FAILURE_KIND: Final[Mapping[FailureCode, Kind]] = MappingProxyType(
         FailureCode.INVALID_INPUT: Kind.INVALID,
         FailureCode.INVALID_OUTPUT: Kind.PLUGIN,
         FailureCode.UNKNOWN_TOOL: Kind.NOT_FOUND,
+        FailureCode.DAEMON_STOPPING: Kind.UNAVAILABLE,
+        # No 503: that asks for a repetition, and the call may have had its effect.
+        FailureCode.DAEMON_STOPPED: Kind.TIMEOUT,
     }
 )
 

@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, ClassVar
 
+from orchestrator.version import CORE_VERSION
+
 PLUGIN_ROW: Mapping[str, Any] = {
     "plugin_id": "notes",
     "version": "1.2.3",
@@ -64,6 +66,7 @@ class FakeDaemon:
     home: Path
     answers: dict[str, tuple[int, str, bytes]] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
+    version: str = CORE_VERSION
 
     def answer(self, path: str, value: Any, *, status: int = 200) -> None:
         """Put JSON at `path`; from 400 on as a problem."""
@@ -86,6 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
         )
         self.send_response(status)
         self.send_header("Content-Type", kind)
+        self.send_header("X-Orchestrator-Version", self.daemon.version)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)

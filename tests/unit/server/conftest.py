@@ -20,6 +20,7 @@ from orchestrator.sandbox.call import CallFailure
 from orchestrator.sandbox.listener import bind_unix
 from orchestrator.sandbox.sandbox import PluginSandbox
 from orchestrator.server.front import FrontProtocol
+from orchestrator.server.gate import Gate
 from tests.unit.sandbox.house import SECONDS, House
 
 
@@ -131,7 +132,7 @@ async def _echo(request: Request) -> JSONResponse:
     return JSONResponse({"body": (await request.body()).decode(), "method": request.method})
 
 
-def _uvicorn() -> Callable[[], asyncio.Protocol]:
+def _uvicorn(gate: Gate) -> Callable[[], asyncio.Protocol]:
     app = Starlette(
         routes=[
             Route("/v1/status", _status, methods=["GET"]),
@@ -139,7 +140,12 @@ def _uvicorn() -> Callable[[], asyncio.Protocol]:
         ]
     )
     config = uvicorn.Config(
-        app, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False
+        gate.watch(app),
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
     )
     config.load()
     state = uvicorn.Server(config).server_state
@@ -156,15 +162,16 @@ class Front(House):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.routes = Routes()
+        self.gate = Gate(self.routes)
         self.clients: list[Client] = []
         self.protocols: list[FrontProtocol] = []
         self._server: asyncio.AbstractServer
 
     async def listen(self) -> None:
-        fallback = _uvicorn()
+        fallback = _uvicorn(self.gate)
 
         def protocol() -> FrontProtocol:
-            self.protocols.append(FrontProtocol(self.routes, fallback))
+            self.protocols.append(FrontProtocol(self.gate, fallback, self.gate.busy))
             return self.protocols[-1]
 
         sock = bind_unix(self.folder / "api.sock", mode=0o600)

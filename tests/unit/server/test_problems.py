@@ -20,6 +20,8 @@ STATUSES = {
     "invalid_input": 422,
     "invalid_output": 502,
     "unknown_tool": 404,
+    "daemon_stopping": 503,
+    "daemon_stopped": 504,
 }
 KINDS = {
     "invalid": 422,
