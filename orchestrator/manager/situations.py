@@ -81,14 +81,15 @@ def _taken(fleet: Fleet, plugin_id: str) -> str:
 
 def _in_service(fleet: Fleet, want: Want, sightings: list[Sighting]) -> Situation:
     """It takes calls: wholly as it is wanted, or on the way there."""
-    report = fleet.report(want.plugin_id)
+    serving = in_service(want, sightings)
+    mine = [s for s in serving if s.digest == want.digest]
+    # A revision that has not taken over yet says nothing of what takes the calls.
+    report = fleet.report(want.plugin_id) if mine else None
     if report is not None and report.state == "error":
         why = f"says of itself: {report.detail or 'error'}"
         return Situation(sub_state=SubState.UNHEALTHY, detail=why, why=why)
     if report is not None and report.state != "ready":
         return Situation(sub_state=SubState.DEGRADED, detail=f"{report.state}: {report.detail}")
-    serving = in_service(want, sightings)
-    mine = [s for s in serving if s.digest == want.digest]
     step = fleet.busy.in_words(want.plugin_id) or fleet.waiting.get(want.plugin_id, "")
     if is_settled(want, sightings) or (len(mine) == len(serving) == want.replicas):
         whole = "running" if want.replicas == 1 else f"running, {want.replicas} replicas"

@@ -90,6 +90,21 @@ async def test_calls_wait_while_an_update_may_still_be_gone_back_from(
     assert (at_first, during, fleet.is_expected("notes")) == (False, True, False)
 
 
+async def test_what_has_not_taken_over_makes_nothing_of_what_takes_the_calls(
+    rollout_house: RolloutHouse,
+) -> None:
+    house = rollout_house
+    await house.good(1)
+    before = dict(house.daemon.manager.fleet.containers)
+    await house.wanted(2)
+    house.well()
+    house.daemon.manager.fleet.containers |= before
+    house.ill()
+
+    assert (house.row.status, house.row.sub_state) == ("active", "updating")
+    assert house.row.detail.startswith("updating: revision 2 beside 1")
+
+
 async def test_what_never_said_how_it_does_is_asked_soon(rollout_house: RolloutHouse) -> None:
     house = rollout_house
     await house.wanted(1)
