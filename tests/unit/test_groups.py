@@ -20,6 +20,7 @@ from tests.support.groups import ADDRESSES, check_group, group_of
         ("tests/baseline/test_calls.py::test_it", "baseline"),
         ("tests/e2e/databases/test_plugin.py::test_it[a::b]", "databases"),
         ("tests/store/test_contract.py::test_it[postgresql]", "store"),
+        ("tests/store/test_contract.py::test_it[docker]", "store"),
         ("tests/e2e/test_deploy.py::test_it", "tests/e2e/test_deploy.py"),
     ],
 )
