@@ -77,6 +77,11 @@ def _show_plugin(status: Mapping[str, Any]) -> None:
             ),
         ),
         ("calls", f"{status['calls_in_flight']} in flight"),
+        *(
+            [("events", f"{waiting} wait for it")]
+            if (waiting := status.get("events_waiting"))
+            else []
+        ),
         ("tools", ", ".join(status["tools"]) or "-"),
     ]
     rows += rollout_rows(status.get("rollout"))

@@ -39,6 +39,7 @@ PLUGIN: Mapping[str, Any] = {
     "tools": ["add"],
     "dependencies": [],
     "calls_in_flight": 0,
+    "events_waiting": 0,
     "disk_enforced_by": "",
     "network": None,
     "report": None,

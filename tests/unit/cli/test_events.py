@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.cli.conftest import Shell
-from tests.unit.cli.fake_daemon import FakeDaemon
+from tests.unit.cli.fake_daemon import PLUGIN, FakeDaemon
 
 EVENT: dict[str, Any] = {
     "specversion": "1.0",
@@ -124,3 +124,14 @@ def test_a_replay_is_of_exactly_one_thing(
 ) -> None:
     assert shell("events", "replay", *words).code == 64
     assert daemon.asked == []
+
+
+def test_the_status_of_a_plugin_says_how_many_events_wait_for_it(
+    shell: Shell, daemon: FakeDaemon
+) -> None:
+    daemon.answer("/v1/plugins/notes", PLUGIN)
+    nothing = shell("status", "notes").out
+    daemon.answer("/v1/plugins/notes", {**PLUGIN, "events_waiting": 7})
+
+    assert "wait for it" not in nothing
+    assert "7 wait for it" in shell("status", "notes").out

@@ -115,6 +115,7 @@ class Bus(RuleBasedStateMachine):
     def take(self, name: str, flush: bool) -> None:  # noqa: FBT001 - hypothesis names it
         if self.house.answer(name, TAKEN, flush=False):
             self.soon.waiting[name].pop(0)
+            self._expire()
         if flush:
             self.flush()
 
