@@ -78,9 +78,8 @@ async def _step(
         await house.up()
         await house.converged()
         replies = [await house.call(name, b'{"well": 1}') for name in now]
-        assert [json.loads(r.body)["echo"] for r in replies if isinstance(r, Reply)] == (
-            [{"well": 1}] * len(now)
-        ), where
+        answers = [(r.status, json.loads(r.body)) for r in replies if isinstance(r, Reply)]
+        assert answers == [(200, {"echo": {"well": 1}})] * len(now), where
         assert await house.leaks() == [], where
         assert house.daemon.audit.verify().intact, where
     return killed

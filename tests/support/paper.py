@@ -107,27 +107,54 @@ def part_of(spec: ContainerSpec, container_id: str) -> Part:
 
 async def play(part: Part, heard: list[tuple[str, str, str]]) -> None:
     """One run of one container, until it is cancelled."""
-    who = (part.plugin_id, part.container_id)
+    run = _Run(part, heard)
     async with asyncio.TaskGroup() as group:
         for lane in part.lanes:
-            group.create_task(_serve(part.socket, lane, who, heard))
+            group.create_task(run.serve(lane))
 
 
-async def _serve(
-    socket: Path, lane: str, who: tuple[str, str], heard: list[tuple[str, str, str]]
-) -> None:
-    """One lane: dial, answer, and dial again when the host is gone."""
-    while True:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError):
-            reader, writer = await _dial(socket)
-            try:
-                writer.write(_UPGRADE % lane.encode())
-                head = await reader.readuntil(b"\r\n\r\n")
-                while b" 101 " in head.split(b"\r\n")[0]:
-                    await _answer(reader, writer, who, heard)
-            finally:
-                writer.close()
-        await asyncio.sleep(REDIAL_SECONDS)
+class _Run:
+    """What is known in one run; like a real plugin it works for nobody before `initialize`."""
+
+    def __init__(self, part: Part, heard: list[tuple[str, str, str]]) -> None:
+        self._part = part
+        self._heard = heard
+        self._initialized = False
+
+    async def serve(self, lane: str) -> None:
+        """One lane: dial, answer, and dial again when the host is gone."""
+        while True:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError):
+                reader, writer = await _dial(self._part.socket)
+                try:
+                    writer.write(_UPGRADE % lane.encode())
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    while b" 101 " in head.split(b"\r\n")[0]:
+                        await self._answer(reader, writer)
+                finally:
+                    writer.close()
+            await asyncio.sleep(REDIAL_SECONDS)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+        path = head.split(" ")[1]
+        length = head.partition("content-length: ")[2].split("\r\n")[0]
+        body = await reader.readexactly(int(length or 0))
+        self._heard.append((self._part.plugin_id, self._part.container_id, path))
+        if body == HANG:
+            await asyncio.Event().wait()
+        status, content = self._content(path, body)
+        answer = json.dumps(content).encode()
+        writer.write(b"HTTP/1.1 %d .\r\nContent-Length: %d\r\n\r\n" % (status, len(answer)))
+        writer.write(answer)
+
+    def _content(self, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        if path == "/v1/initialize":
+            again, self._initialized = self._initialized, True
+            return (409 if again else 200), {}
+        if path == "/v1/execute":
+            return (200 if self._initialized else 503), {"echo": json.loads(body)}
+        return 200, {"state": "ready"}
 
 
 async def _dial(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -137,26 +164,3 @@ async def _dial(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]
         return await asyncio.open_unix_connection(f"/proc/self/fd/{folder}/{path.name}")
     finally:
         os.close(folder)
-
-
-async def _answer(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    who: tuple[str, str],
-    heard: list[tuple[str, str, str]],
-) -> None:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-    path = head.split(" ")[1]
-    length = head.partition("content-length: ")[2].split("\r\n")[0]
-    body = await reader.readexactly(int(length or 0))
-    heard.append((*who, path))
-    if body == HANG:
-        await asyncio.Event().wait()
-    answer = json.dumps(_content(path, body, who)).encode()
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(answer), answer))
-
-
-def _content(path: str, body: bytes, who: tuple[str, str]) -> dict[str, Any]:
-    if path == "/v1/execute":
-        return {"by": who[1], "echo": json.loads(body)}
-    return {"state": "ready"} if path == "/v1/status" else {}
