@@ -65,6 +65,8 @@ class PaperHouse:
         self.manifests.mkdir()
         self.boundaries = Boundaries()
         self.boundaries.watch_store(monkeypatch)
+        self.answered = False
+        """Whether what `die` was given came to its end: then it holds, whatever is killed."""
         self.daemon: Daemon
 
     # -- what a user writes ---------------------------------------------------------------------
@@ -128,6 +130,7 @@ class PaperHouse:
 
     async def die(self, act: Callable[[], Awaitable[Any]], *, at: int, before: bool) -> bool:
         """Kill the daemon that `act` makes work at that boundary; False if it never got there."""
+        self.answered = False
         killed = self.boundaries.arm(at, before=before)
         try:
             async with self.daemon_runs():
@@ -148,6 +151,7 @@ class PaperHouse:
 
     async def _act(self, act: Callable[[], Awaitable[Any]]) -> None:
         await act()
+        self.answered = True
         await self.converged()
 
     # -- what there is --------------------------------------------------------------------------

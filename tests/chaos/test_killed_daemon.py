@@ -87,14 +87,17 @@ def _step(
     write(workshop)
     if write in left:
         yard.arm(moment)
+    answered = False
     with contextlib.suppress(DaemonNotRunning):
         yard.up()
+        answered = True
     yard.killed_or_converged()
     yard.disarm()
     killed = not yard.lives  # what it still did after all was well may have been the boundary
     if killed:
         yard.start()
-        yard.up()
+        if not answered:
+            yard.up()
         yard.converged()
     where = f"{write.__name__}, {moment}: {yard.said}"
     assert yard.left_over() == [], where
