@@ -225,6 +225,8 @@ def test_what_programs_read_of_ps_and_status_has_these_fields(
         "drift": [],
         "held": None,
         "settled": True,
+        "sub_state": "running",
+        "causes": [],
     }
     assert [status["pid"]] == instance.processes()
     assert (status["instance"], status["plugins"]) == (instance.name, 1)
