@@ -32,7 +32,7 @@ def show_daemon(status: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(status, indent=2))
         return
-    engine, trouble = status["engine"], one_line(status["state_trouble"])
+    engine, trouble = status["engine"], one_line(status["state_trouble"], 600)
     reached = (
         f"{engine['name']} {engine['version']} (cgroup v{engine['cgroup_version']})"
         if "error" not in engine

@@ -68,7 +68,7 @@ def open_or_rebuild(path: Path, *, now: float, expected: bool) -> SqliteStore:
             try:
                 return SqliteStore.open(path)
             except StoreCorrupt as error:
-                why = str(error)
+                why = str(error).removeprefix(f"{path}: ")
         _rebuild(path, why, now)
         _finish(path)
     except OSError as error:
@@ -107,8 +107,8 @@ def _missing(path: Path, *, expected: bool) -> str:
     if path.exists():
         return ""
     if _side(path, "-wal").exists():
-        return f"{path}: found none, only what SQLite keeps beside it"
-    return f"{path}: found none, though this instance has an audit log" if expected else ""
+        return "found none, only what SQLite keeps beside it"
+    return "found none, though this instance has an audit log" if expected else ""
 
 
 def _rebuild(path: Path, why: str, now: float) -> None:

@@ -160,6 +160,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.create_function("md5", 1, _md5, deterministic=True)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        # Early, so that who loses the file beside it does not lose all that was written for days.
+        connection.execute("PRAGMA wal_autocheckpoint = 64")
         # What is deleted must not come back when a damaged file is read page by page.
         connection.execute("PRAGMA secure_delete = ON")
     except BaseException:
