@@ -45,8 +45,10 @@ class SecondEngine:
             self._containerd = self._run("containerd", "--config", folder / "containerd.toml")
             eventually((folder / "containerd.sock").exists, seconds=SECONDS)
         (folder / "docker.pid").unlink(missing_ok=True)
+        # In a network of its own: an engine without a bridge takes the machine's docker0 away.
         self._dockerd = self._run(
-            *("dockerd", "--host", self.address, "--pidfile", folder / "docker.pid"),
+            *("unshare", "--net", "dockerd", "--host", self.address),
+            *("--pidfile", folder / "docker.pid"),
             *("--containerd", folder / "containerd.sock", "--config-file", folder / "daemon.json"),
             *("--data-root", folder / "root", "--exec-root", folder / "run"),
             *("--bridge", "none", "--iptables=false", "--ip6tables=false"),
