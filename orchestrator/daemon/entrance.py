@@ -5,6 +5,7 @@ followed (the new socket is moved over the old one, and callers wait in its queu
 daemon has ended); or nobody is there.
 """
 
+import contextlib
 import os
 import socket
 from dataclasses import dataclass
@@ -68,8 +69,10 @@ def followed(path: Path, *, descriptors: tuple[int, ...] = ()) -> Entrance:
         there = _connects(old, path)
         entrance = Entrance.open(path, descriptors=descriptors)
         if there:
-            old.sendall(_SHUTDOWN)
-            old.recv(1)  # it has heard: the answer begins
+            # One that is slow, or ends by itself just now: its lock tells when it is gone.
+            with contextlib.suppress(OSError):
+                old.sendall(_SHUTDOWN)
+                old.recv(1)  # it has heard: the answer begins
     return entrance
 
 

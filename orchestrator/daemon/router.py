@@ -27,3 +27,6 @@ class ManagerRouter:
             detail=f"{plugin_id} is not running; `orchestrator status {plugin_id}` says why",
             repeat="safe",
         )
+
+    def admitted(self, plugin_id: str) -> PluginSandbox | Lobby | CallFailure:
+        return self.route(plugin_id)

@@ -67,27 +67,41 @@ class Brake:
             if kind is PermissionKind.NETWORK_ACCESS:
                 await self._cut_network(old.plugin_id)
         finally:  # the one does not wait for the other's success
-            if _holds(old) != _holds(new):
-                await self._take(old.plugin_id, new.compiled.digest)
+            allowed = self._allowed(old, new)
+            if old.compiled.digest not in allowed or self._others(old.plugin_id, allowed):
+                await self._take(old.plugin_id, allowed)
 
-    async def _take(self, plugin_id: str, digest: str) -> None:
+    def _allowed(self, old: Deployment, new: Deployment) -> set[str]:
+        """Digests of the revisions that may run on: each as it would be made today."""
+        allowed = {new.compiled.digest, *self._fleet.earlier.get(new.plugin_id, {})}
+        if _holds(old) == _holds(new):
+            allowed.add(old.compiled.digest)
+        return allowed
+
+    def _others(self, plugin_id: str, allowed: set[str]) -> bool:
+        """Whether another revision runs, which an update has not replaced yet."""
+        containers = self._fleet.containers.values()
+        mine = (c for c in containers if c.label(LABEL_PLUGIN) == plugin_id)
+        return any(_is_old(container, allowed) for container in mine)
+
+    async def _take(self, plugin_id: str, allowed: set[str]) -> None:
         mine = WHOLE not in self._fleet.busy.get(plugin_id, ())
         if mine:
             self._fleet.busy.begin(plugin_id, WHOLE, WORDS)
         try:
-            await self._kill(plugin_id, digest)
+            await self._kill(plugin_id, allowed)
         finally:
             if mine:
                 self._fleet.busy.end(plugin_id, WHOLE)
             self._observer.doubt_all()
 
-    async def _kill(self, plugin_id: str, digest: str) -> None:
+    async def _kill(self, plugin_id: str, allowed: set[str]) -> None:
         """A start that was under way may still bring up a container of the old revision."""
         loop = asyncio.get_running_loop()
         until = loop.time() + START_SECONDS
         while True:
             for container in await self._engine.list({**self._labels, LABEL_PLUGIN: plugin_id}):
-                if _is_old(container, digest):
+                if _is_old(container, allowed):
                     await self._end(container)
             starting = self._fleet.busy.get(plugin_id, {}).keys() - {WHOLE}
             if not starting or loop.time() > until:
@@ -106,12 +120,12 @@ class Brake:
         self._access.close(container.label(LABEL_SANDBOX))
 
 
-def _is_old(container: ContainerState, digest: str) -> bool:
-    """A plugin's own container that runs, of another revision than `digest`."""
+def _is_old(container: ContainerState, allowed: set[str]) -> bool:
+    """A plugin's own container that runs, of none of the revisions that may."""
     return (
         container.phase in _ALIVE
         and not container.label(LABEL_ROLE)
-        and container.label(LABEL_DIGEST) != digest
+        and container.label(LABEL_DIGEST) not in allowed
     )
 
 

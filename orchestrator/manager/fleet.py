@@ -187,7 +187,7 @@ class Fleet:
     def is_expected(self, plugin_id: str) -> bool:
         """Whether a plugin that takes no calls now is about to."""
         deployment = self.deployments.get(plugin_id)
-        if deployment is None or not deployment.running:
+        if deployment is None or not deployment.running or plugin_id in self.unread:
             return False
         # An update that fails is gone back from: who calls meanwhile waits for that.
         rollout = self.rollout_of(plugin_id)

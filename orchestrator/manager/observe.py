@@ -113,8 +113,16 @@ class Observer:
             if known is not None and was_restarted(known, container):
                 self._note_restart(container)
             self._fleet.containers[container.container_id] = container
+            self._note_awake(container)
             if container.phase is ContainerPhase.EXITED:
                 self._note_death(container)
+
+    def _note_awake(self, container: ContainerState) -> None:
+        """Somebody else let a sleeping container go on: it can take calls again."""
+        sandbox = self._fleet.sandbox_of(container)
+        running = container.phase is ContainerPhase.RUNNING
+        if running and sandbox is not None and not self._fleet.busy.has(container):
+            sandbox.resume()
 
     def _note_death(self, container: ContainerState) -> None:
         plugin_id, sandbox_id = container.label(LABEL_PLUGIN), container.label(LABEL_SANDBOX)

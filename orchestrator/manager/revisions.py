@@ -116,6 +116,10 @@ class Revision:
         return self if judged else self.after(Signal.REPLACE)
 
 
+_OPEN: Final = frozenset({RevisionState.PENDING, RevisionState.PROGRESSING, RevisionState.FAILED})
+"""States in which more may come of a revision."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
     """The revisions of one plugin, oldest first; the last is the one that is wanted."""
@@ -141,6 +145,11 @@ class Rollout:
         """`revision` in place of the one with its number."""
         revisions = (revision if r.number == revision.number else r for r in self.revisions)
         return replace(self, revisions=tuple(revisions))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more may come of what is wanted."""
+        return self.wanted.state in _OPEN and not self.back_to
 
     @property
     def healthy(self) -> tuple[Revision, ...]:

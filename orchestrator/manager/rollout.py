@@ -37,8 +37,6 @@ from orchestrator.model.policy import SecurityPolicy
 from orchestrator.model.status import RolloutStatus
 from orchestrator.store.base import StoreUnavailable
 
-_OPEN: Final = frozenset({RevisionState.PENDING, RevisionState.PROGRESSING, RevisionState.FAILED})
-"""States in which more may come of a revision."""
 RETRY_SECONDS: Final = 1.0
 MAX_GAP_SECONDS: Final = 30.0
 """Between two looks at what is not decided: there is one at least every half of it, while the
@@ -165,7 +163,7 @@ class Rollouts:
         """What may still run while the wanted revision comes up, as it would be today."""
         self._fleet.earlier.pop(name, None)
         rollout = self._rollouts[name]
-        if rollout.back_to or rollout.wanted.state not in _OPEN:
+        if not rollout.is_open:
             return
         for revision in rollout.healthy:
             deployment, _ = self._way_back.weighed(
@@ -181,13 +179,9 @@ class Rollouts:
         """Once per pass; when to come again though nothing happened."""
         self._policy = policy
         self._skip_gap()
-        undecided = [
-            (name, rollout)
-            for name, rollout in self._rollouts.items()
-            if rollout.wanted.state in _OPEN and not rollout.back_to
-        ]
-        seen = self._fleet.seen() if undecided else {}
-        judged = [await self._judge(*one, seen.get(one[0], ())) for one in undecided]
+        names = [name for name, rollout in self._rollouts.items() if rollout.is_open]
+        seen = self._fleet.seen() if names else {}
+        judged = [await self._judge(name, seen.get(name, ())) for name in names]
         self._write()
         wakes = [wake for wake in judged if wake is not None]
         return now + min(wakes) if wakes else None
@@ -199,12 +193,11 @@ class Rollouts:
         if gap > MAX_GAP_SECONDS:
             self._since = {name: since + gap for name, since in self._since.items()}
 
-    async def _judge(
-        self, name: str, rollout: Rollout, sightings: Sequence[Sighting]
-    ) -> float | None:
+    async def _judge(self, name: str, sightings: Sequence[Sighting]) -> float | None:
         """Seconds until it is to be judged again."""
         deployment = self._fleet.deployments.get(name)
-        if deployment is None:
+        rollout = self._rollouts.get(name)  # now: another plugin's turn may have taken a while
+        if deployment is None or rollout is None or not rollout.is_open:
             return None
         at = self._clock.monotonic()
         found = outlook(self._fleet, deployment, sightings)
@@ -244,6 +237,10 @@ class Rollouts:
         number, target, obstacles = await self._way_back.find(rollout, deployment, self._policy)
         if self._rollouts.get(name) is not rollout:
             return  # something else was wanted meanwhile
+        if target is not None:
+            # Once more, without a wait: what was revoked meanwhile must not come back.
+            target, obstacles = self._way_back.today(target, deployment, self._policy)
+            number = number if target is not None else 0
         if target is None and rollout.healthy:
             reason = f"{reason}; nothing to go back to: {obstacles}"
         # On disk before it is done: a daemon killed here must not try what failed again.

@@ -217,12 +217,15 @@ class Steps:
             await self._launch(deployment, container_id, policy)
             return
         sandbox = self._open(deployment)
-        await sandbox.listen(Path(deployment.compiled.sockets_folder))
-        await self._access.open(deployment, policy)
         try:
+            await sandbox.listen(Path(deployment.compiled.sockets_folder))
+            await self._access.open(deployment, policy)
             await dial_in(sandbox, policy.lifecycle.start_deadline_seconds)
         except StartFailed as error:
             await self._kill(container_id, (error.reason, str(error)), deployment=deployment)
+            raise
+        except BaseException:
+            self._close(sandbox.sandbox_id)  # or it would seem to be starting for ever
             raise
         await self._ready(sandbox, container_id, EventName.PLUGIN_ADOPTED)
         # After it: the rules of the earlier daemon have held all along.
@@ -241,9 +244,14 @@ class Steps:
         await self._remove(remove, policy)
 
     async def _ready(self, sandbox: PluginSandbox, container_id: str, event: EventName) -> None:
-        container = await self._engine.inspect(container_id)
+        try:
+            container = await self._engine.inspect(container_id)
+        except BaseException:
+            self._close(sandbox.sandbox_id)
+            raise
         if container is None or container.phase is not ContainerPhase.RUNNING:
-            return  # it died meanwhile; the loop sees that too
+            self._close(sandbox.sandbox_id)
+            return  # it died meanwhile, or was paused; the loop sees that too
         self._fleet.containers[container_id] = container
         self._fleet.mark_initialized(container)
         sandbox.mark_ready()

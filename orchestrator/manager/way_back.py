@@ -55,6 +55,17 @@ class WayBack:
                 return revision.number, deployment, ""
         return 0, None, choose(candidates, bad.compiled.digest)[1]
 
+    def today(
+        self, target: Deployment, bad: Deployment, policy: SecurityPolicy
+    ) -> tuple[Deployment | None, str]:
+        """What was found as it is weighed now; None and why if it is no way back any more."""
+        again, obstacle = self.weighed(target.inputs, policy)
+        if again is None:
+            return None, obstacle
+        if not again.running or again.compiled.digest == bad.compiled.digest:
+            return None, "it cannot work without what was revoked"
+        return again, ""
+
     async def _candidate(
         self, revision: Revision, deployment: Deployment | None, obstacle: str, bad: Deployment
     ) -> Candidate:

@@ -37,6 +37,9 @@ class Router(Protocol):
     def route(self, plugin_id: str) -> Door | CallFailure:
         """Raises OrchestratorError for a plugin that does not exist."""
 
+    def admitted(self, plugin_id: str) -> Door | CallFailure:
+        """The same for a call that was let in already."""
+
 
 class _Pipelined(Exception):
     """A request before the last one's answer: no client of ours does, and answers could cross."""
@@ -67,6 +70,7 @@ class FrontProtocol(asyncio.Protocol):
         self._answer: Answer | None = None
         self._exchange: Exchange | None = None
         self._sandbox: Door | None = None
+        self._plugin_id = ""
         """Of a tool call whose input is still gathered in `_input`."""
         self._input = bytearray()
         self._received = self._stray = 0
@@ -150,7 +154,7 @@ class FrontProtocol(asyncio.Protocol):
         if self._hand_over:
             return
         if self._sandbox is not None and self._answer is not None:
-            self._run_tool(self._sandbox, self._answer)
+            self._run_tool(self._answer)
         elif self._exchange is not None:
             self._exchange.finish()
 
@@ -170,7 +174,7 @@ class FrontProtocol(asyncio.Protocol):
         elif length is not None and int(length) > self._router.max_request_bytes:
             self._too_large()
         elif b"x-tool" in self._headers:
-            self._sandbox = sandbox
+            self._sandbox, self._plugin_id = sandbox, plugin_id
             self._ask_for_body()
         else:
             chunked = b"transfer-encoding" in self._headers
@@ -183,10 +187,22 @@ class FrontProtocol(asyncio.Protocol):
         if self._headers.get(b"expect", b"").lower() == b"100-continue":
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def _run_tool(self, sandbox: Door, answer: Answer) -> None:
-        """A tool's input is checked before the plugin sees it, so it is needed whole."""
+    def _run_tool(self, answer: Answer) -> None:
+        """A tool's input is checked before the plugin sees it, so it is needed whole.
+
+        While it came in the plugin may have been replaced, or gone to sleep: it is asked anew who
+        takes the call.
+        """
         self._sandbox = None
         body, self._input = bytes(self._input), bytearray()
+        try:
+            sandbox = self._router.admitted(self._plugin_id)
+        except OrchestratorError as error:
+            answer.problem(*error_problem(error))
+            return
+        if isinstance(sandbox, CallFailure):
+            answer.on_failure(sandbox)
+            return
         call = self._call(sandbox, len(body))
         failure = sandbox.check_input(call.tool, body)
         if failure is not None:

@@ -39,6 +39,10 @@ class Gate:
         """Raises OrchestratorError for a plugin that does not exist."""
         return _REFUSAL if self.shut else self._router.route(plugin_id)
 
+    def admitted(self, plugin_id: str) -> Door | CallFailure:
+        """For a call that came before the gate was shut."""
+        return self._router.admitted(plugin_id)
+
     def watch(self, app: ASGIApp) -> ASGIApp:
         """`app` behind the same gate: what only looks is let in to the last."""
 

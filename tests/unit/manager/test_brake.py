@@ -199,3 +199,32 @@ async def test_an_earlier_revision_is_not_brought_up_again_after_a_revoke(
     await house.revoke()
 
     assert fleet.find("notes", old.compiled.sandbox_id) is None
+
+
+@pytest.mark.parametrize("granted_now", [True, False])
+async def test_a_revoke_reaches_an_earlier_revision_that_still_runs(
+    house: PermissionHouse, *, granted_now: bool
+) -> None:
+    """The update does not have the permission any more, or has it too: the old one does."""
+    fleet = house.daemon.manager.fleet
+    running = await house.runs()
+    more = [{"file_system_read": {"shares": ["docs"]}}] if granted_now else []
+    house.manifest(*more, limits={"max_memory_mb": 64})
+    await house.up()
+    found = await house.engine.inspect(running)
+    assert found is not None
+    fleet.containers[running] = found
+    await house.revoke()
+
+    assert await house.phase(running) is ContainerPhase.EXITED
+
+
+async def test_a_revoke_of_what_was_not_granted_ends_nothing(
+    house: PermissionHouse,
+) -> None:
+    house.manifest()
+    await house.up()
+    running = await house.runs()
+    await house.revoke(API)
+
+    assert await house.phase(running) is ContainerPhase.RUNNING

@@ -122,3 +122,12 @@ def test_an_image_is_ready_once_the_engine_is_known_to_hold_it(make: Any, fleet:
     fleet.images.add("sha256:1")
 
     assert fleet.wants()["notes"].image_ready
+
+
+def test_nobody_waits_for_a_plugin_that_is_left_alone(make: Any, fleet: Fleet) -> None:
+    fleet.deployments["notes"] = make.deployment()
+    expected = fleet.is_expected("notes")
+    fleet.unread.add("notes")
+
+    assert expected
+    assert not fleet.is_expected("notes")

@@ -9,6 +9,7 @@ from orchestrator.engine.base import (
     LABEL_INSTANCE,
     LABEL_PLUGIN,
     LABEL_ROLE,
+    LABEL_SANDBOX,
     EngineEvent,
     EngineEventKind,
 )
@@ -74,3 +75,31 @@ def test_only_a_plugins_memory_makes_news(
 
     assert [event.type for event in house.told] == told
     assert len(house.fleet.ooms) == len(told)
+
+
+class Sleeper:
+    """A sandbox as far as the observer asks it."""
+
+    def __init__(self) -> None:
+        self.resumed = False
+
+    def resume(self) -> None:
+        self.resumed = True
+
+
+@pytest.mark.parametrize("how", ["by somebody", "by a step", "not at all"])
+async def test_a_sleeping_container_that_somebody_else_woke_takes_calls_again(
+    house: House, how: str
+) -> None:
+    labels = {**OF_A_PLUGIN, LABEL_SANDBOX: "notes-1"}
+    container = await house.container("plugin", labels)
+    await house.engine.start(container)
+    if how == "not at all":
+        house.engine.pause(container)
+    if how == "by a step":
+        house.fleet.busy.begin("notes", container, "going to sleep")
+    sandbox: Any = Sleeper()
+    house.fleet.sandboxes["notes-1"] = sandbox
+    await house.observer.look(0.0)
+
+    assert sandbox.resumed is (how == "by somebody")

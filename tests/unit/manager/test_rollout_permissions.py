@@ -1,5 +1,9 @@
 """What was revoked does not come back with an old revision, nor what cannot run today."""
 
+from typing import Any
+
+import pytest
+
 from orchestrator.model.permissions import PermissionKind
 from tests.unit.manager.rollout_house import RolloutHouse
 
@@ -142,3 +146,31 @@ async def test_a_revision_whose_image_is_gone_is_not_gone_back_to(
         await house.pass_after(1.0)
 
     assert house.runs_version == "1.0.0"
+
+
+async def test_what_is_revoked_while_the_way_back_is_looked_for_does_not_come_back(
+    rollout_house: RolloutHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine is asked for the image meanwhile, which takes its time."""
+    house = rollout_house
+    house.manifest(*HOSTS)
+    house.plugin(version="1.0.0", permissions=HOSTS)
+    await house.up()
+    await house.pass_after(house.well())
+    await house.pass_after(5.0)
+    house.manifest()
+    await house.wanted(2)
+    way_back = house.rollouts._way_back
+    find = way_back.find
+
+    async def slowly(*about: Any) -> Any:
+        found = await find(*about)
+        await house.revoke(API)
+        return found
+
+    monkeypatch.setattr(way_back, "find", slowly)
+    for _ in range(3):
+        house.fails()
+        await house.pass_after(1.0)
+
+    assert house.has == {}

@@ -54,3 +54,29 @@ async def test_a_step_that_fails_for_an_earlier_revision_is_no_failure_of_the_pr
         await loop._perform(Start(plugin_id="notes", sandbox_id=sandbox_id))
 
         assert len(fleet.plugin_history("notes").failures) == (0 if changed else 1)
+
+
+async def test_an_adoption_that_fails_leaves_nothing_that_seems_to_be_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else nobody would try it again, and calls would wait for it for ever."""
+    house = PermissionHouse(tmp_path)
+    house.plugin()
+    house.manifest()
+    async with house.open():
+        await house.up()
+        loop, fleet = house.daemon.manager.loop, house.daemon.manager.fleet
+        running = await house.runs()
+        found = await house.engine.inspect(running)
+        assert found is not None
+        fleet.containers[running] = found
+        fleet.mark_initialized(found)
+
+        async def unreadable(*_: object) -> None:
+            raise EngineFailure("a credential cannot be read")
+
+        monkeypatch.setattr(loop._steps._access, "open", unreadable)
+        with pytest.raises(EngineFailure):
+            await loop._steps.perform(Adopt(plugin_id="notes", container_id=running), fleet.policy)
+
+        assert fleet.sandboxes == {}

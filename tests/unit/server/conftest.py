@@ -41,6 +41,9 @@ class Routes:
             raise PluginNotFound(f"found no plugin {plugin_id!r}")
         return self.sandboxes[plugin_id]
 
+    def admitted(self, plugin_id: str) -> PluginSandbox | CallFailure:
+        return self.route(plugin_id)
+
 
 @dataclass(frozen=True)
 class Response:

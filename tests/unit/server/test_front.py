@@ -219,6 +219,25 @@ async def test_a_tools_input_may_come_in_chunks(front: Any) -> None:
     assert (request.headers["content-length"], request.body) == ("7", b'{"a":1}')
 
 
+async def test_who_takes_a_tool_call_is_asked_again_when_its_input_is_whole(front: Any) -> None:
+    """Meanwhile the plugin was replaced, say: the one that was there takes no more calls."""
+    _, _, [line] = await front.ready(tools=(ADD,))
+    client = await front.client()
+    client.send(
+        b"POST /v1/plugins/echo/execute HTTP/1.1\r\nHost: o\r\nContent-Length: 7\r\n"
+        b"X-Tool: add\r\n\r\n"
+    )
+    await settle()
+    front.routes.sandboxes["echo"] = CallFailure(
+        code=FailureCode.PLUGIN_NOT_RUNNING, detail="another is asked", repeat="safe"
+    )
+    client.send(b'{"a":1}')
+    response = await client.answer()
+
+    assert (response.status, response.problem["detail"]) == (503, "another is asked")
+    assert line.unread == b""
+
+
 @pytest.mark.parametrize("name", ["sub", "", "a b", "\xe9", "add\t"])
 async def test_a_tool_that_is_not_declared_is_not_found(front: Any, name: str) -> None:
     _, _, [line] = await front.ready(tools=(ADD,))
