@@ -23,8 +23,11 @@ def settled(row: Mapping[str, Any]) -> bool:
 
     An update is over when the new revision has taken over, or the old one is back.
     """
-    if (row.get("rollout") or {}).get("moving"):
+    rollout = row.get("rollout") or {}
+    if rollout.get("moving"):
         return False
+    if rollout.get("state") == "failed":
+        return True  # tried on, with no revision to go back to: that may take for ever
     if row["status"] == "active" and row["sub_state"] not in STANDING:
         return bool(row.get("settled", True))
     return row["sub_state"] not in ON_ITS_WAY
@@ -32,8 +35,8 @@ def settled(row: Mapping[str, Any]) -> bool:
 
 def is_failed(row: Mapping[str, Any]) -> bool:
     """Whether what was asked for does not run, whatever runs instead."""
-    rolled_back = (row.get("rollout") or {}).get("state") == "rolled_back"
-    return row["status"] == "error" or row["sub_state"] in FAILED or rolled_back
+    missed = (row.get("rollout") or {}).get("state") in {"rolled_back", "failed"}
+    return row["status"] == "error" or row["sub_state"] in FAILED or missed
 
 
 def fell_short(row: Mapping[str, Any]) -> bool:
