@@ -220,7 +220,6 @@ async def test_a_tools_input_may_come_in_chunks(front: Any) -> None:
 
 
 async def test_who_takes_a_tool_call_is_asked_again_when_its_input_is_whole(front: Any) -> None:
-    """Meanwhile the plugin was replaced, say: the one that was there takes no more calls."""
     _, _, [line] = await front.ready(tools=(ADD,))
     client = await front.client()
     client.send(
