@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from orchestrator.clock import Clock
 from orchestrator.errors import OrchestratorError
 from orchestrator.events.bounds import Bounds, EventsFull, check_disk
+from orchestrator.events.pruning import Pruning
 from orchestrator.events.queue import WINDOW, WINDOW_BYTES, Carrier, SubscriberQueue
 from orchestrator.events.settling import Settling, drop
 from orchestrator.events.writer import Job, Writer
@@ -26,7 +27,6 @@ from orchestrator.store.event_values import Added, Due, Entry, Tally
 FULL: Final = "queue_full"
 MAX_OWN_WAITING: Final = 8_192
 """Own events that wait for a disk that takes none; more are lost, and counted."""
-_PRUNE_ABOVE, _PRUNE_TO, _PRUNE_STEP = 7 / 8, 3 / 4, 1 / 32
 _TOLD_OF_NONE: Final = frozenset({EventName.EVENT_DEAD, EventName.EVENT_DROPPED})
 """Letters about letters that cannot be delivered would have no end."""
 
@@ -73,7 +73,9 @@ class EventQueues:
         self._settled: deque[int] = deque()
         self._settling = False
         self._offered_bytes = 0
-        self._pruned_to = 0
+        self._pruning = Pruning(
+            log=log, policy=policy, clock=clock, must=self._must, gave_way=self._gave_way
+        )
 
     @property
     def policy(self) -> EventPolicy:
@@ -184,10 +186,7 @@ class EventQueues:
                     since=since,
                 )
             )
-        most = self.policy.max_mb << 20
-        if self._log.size > max(most * _PRUNE_ABOVE, self._pruned_to + most * _PRUNE_STEP):
-            self._pruned_to = self._log.size
-            self.prune()
+        self._pruning.look()
 
     def _release(self, entry: Entry, names: list[str]) -> None:
         self._offered_bytes -= entry.size
@@ -282,20 +281,7 @@ class EventQueues:
 
     def prune(self) -> None:
         """Forget old events that were delivered; and dead letters, where the disk would be full."""
-        policy = self.policy
-        before = self.now() - policy.retention_hours * 3_600
-        most = policy.max_mb << 20
-
-        def work(log: EventLog) -> dict[str, int]:
-            keep = int(most * _PRUNE_TO) if log.size > most * _PRUNE_ABOVE else most
-            return log.prune(before=before, most_bytes=keep)
-
-        def done(result: object) -> None:
-            self._pruned_to = min(self._pruned_to, self._log.size)
-            for subscriber, count in cast("dict[str, int]", result).items():
-                self._gave_way(subscriber, count)
-
-        self._must(work, done)
+        self._pruning.start()
 
     # -------------------------------------------------------------------------------------------
 

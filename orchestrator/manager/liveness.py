@@ -73,7 +73,10 @@ def marks(folder: Path) -> dict[str, str]:
 
 
 def host_mark(folder: Path) -> str:
-    """The same for two processes only if both mean the same place by the folder's path."""
+    """The same for two processes only if both mean the same place by the folder's path.
+
+    Raises OSError where a link on the way leads nowhere.
+    """
     try:
         machine = _MACHINE_ID.read_text(encoding="ascii").strip()
     except (OSError, ValueError):
@@ -93,12 +96,9 @@ def life_of(maker: Maker) -> Life:
     try:
         if host_mark(folder) != maker.host:
             return Life.UNKNOWN
-        folder.lstat()
-    except FileNotFoundError:
-        return Life.GONE
-    except OSError:
+        return Life.IDLE if _nearest(folder) == folder else Life.GONE
+    except OSError:  # also of a link into a disk that is not mounted now
         return Life.UNKNOWN
-    return Life.IDLE
 
 
 @contextlib.contextmanager

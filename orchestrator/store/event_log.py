@@ -7,21 +7,17 @@ at a time.
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
 
 from orchestrator.store.base import StoreUnavailable
+from orchestrator.store.event_forgetting import forget_most, forget_old, sizes_by_source
 from orchestrator.store.event_schema import open_event_file
-from orchestrator.store.event_values import Added, Choice, DeadLetter, Due, Entry, Tally
+from orchestrator.store.event_values import Added, Choice, DeadLetter, Due, Entry, Round, Tally
 
-PRUNED_AT_ONCE: Final = 2_000
 VACUUMED_PAGES: Final = 2_000
-_OPEN = (
-    "EXISTS (SELECT 1 FROM deliveries d WHERE d.number = e.number) OR "
-    "EXISTS (SELECT 1 FROM dead d WHERE d.number = e.number)"
-)
 
 
 class EventLog:
@@ -235,17 +231,25 @@ class EventLog:
         [newest] = self._one("SELECT coalesce(max(number), 0) FROM events")
         return max(number, newest), bodies
 
-    def prune(self, *, before: float, most_bytes: int) -> dict[str, int]:
+    def prune(
+        self, *, before: float, most_bytes: int, sizes: Mapping[str, int] | None = None
+    ) -> Round:
         """Forget delivered events that are too old; where there is too much, of whom there is most.
 
-        Dead letters give way where that is not enough: how many, by subscriber. What waits stays.
+        Dead letters give way where that is not enough. What waits stays. One round, which is
+        bounded; the next takes the `sizes` of this one, for to count them is to read all events.
         """
-        self._forget(f"e.at < ? AND NOT ({_OPEN})", (before,))
         gone: Counter[str] = Counter()
-        while self.size > most_bytes and (self._forget_most() or self._give_way(gone)):
-            pass
+        counted = sizes is None
+        if sizes is None:
+            self.size -= forget_old(self._connection, before)
+            sizes = sizes_by_source(self._connection) if self.size > most_bytes else {}
+        left, moved = dict(sizes), True
+        if self.size > most_bytes and not self._forget_most(left, most_bytes):
+            moved = not counted or self._give_way(gone)
         self._give_pages_back()
-        return dict(gone)
+        again = moved and self.size > most_bytes
+        return Round(gone=dict(gone), sizes=left or None, again=again)
 
     # -------------------------------------------------------------------------------------------
 
@@ -275,28 +279,16 @@ class EventLog:
             (after, *[choice.type] * 2, prefix, len(prefix), prefix, *[choice.plugin] * 3),
         )
 
-    def _forget(self, where: str, values: tuple[object, ...], most: int = PRUNED_AT_ONCE) -> bool:
-        rows = self._connection.execute(
-            "DELETE FROM events WHERE number IN "  # noqa: S608 - `where` is ours
-            f"(SELECT number FROM events e WHERE {where} ORDER BY number LIMIT {most}) "
-            "RETURNING size",
-            values,
-        ).fetchall()
-        self.size -= sum(size for (size,) in rows)
-        return bool(rows)
-
     def _give_pages_back(self) -> None:
         """To the disk, a few at a time, for others wait; each call of the pragma frees one."""
         [free] = self._one("PRAGMA freelist_count")
         for _ in range(min(free, VACUUMED_PAGES)):
             self._connection.execute("PRAGMA incremental_vacuum(1)")
 
-    def _forget_most(self) -> bool:
-        row = self._connection.execute(
-            f"SELECT source FROM events e WHERE NOT ({_OPEN}) "  # noqa: S608 - words of ours
-            "GROUP BY source ORDER BY sum(size) DESC LIMIT 1"
-        ).fetchone()
-        return row is not None and self._forget(f"e.source = ? AND NOT ({_OPEN})", row, 100)
+    def _forget_most(self, sizes: dict[str, int], most_bytes: int) -> int:
+        forgotten, freed = forget_most(self._connection, sizes, self.size - most_bytes)
+        self.size -= freed
+        return forgotten
 
     def _give_way(self, gone: Counter[str]) -> bool:
         """The oldest dead letters of the subscriber that has most of them."""

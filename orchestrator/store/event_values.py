@@ -1,5 +1,6 @@
 """What the event log takes and gives."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -86,3 +87,15 @@ class Choice:
     """A type, or `a.b.*`."""
     plugin: str = ""
     """What the orchestrator told of it and what it published itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """What one round of forgetting came to."""
+
+    gone: Mapping[str, int]
+    """Dead letters that gave way, by subscriber."""
+    sizes: Mapping[str, int] | None
+    """By source, what delivered events take; for the next round. None if it has to count anew."""
+    again: bool
+    """Whether there is still too much, and something that may go."""

@@ -107,6 +107,36 @@ def test_a_folder_on_a_disk_that_is_not_there_now_is_not_gone(
     assert life_of(maker) is Life.UNKNOWN
 
 
+@pytest.mark.parametrize("link", ["one", "home", "."])
+def test_a_folder_behind_a_link_to_a_disk_that_is_not_there_now_is_not_gone(
+    tmp_path: Path, link: str
+) -> None:
+    """Also where the link leads to another that leads nowhere."""
+    place = tmp_path / "place"
+    folder, disk = place / "home" / "one", tmp_path / "mnt" / "disk"
+    disk.mkdir(parents=True)
+    linked = place / "home" / "one" if link == "one" else place / link
+    linked.parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "second").symlink_to(disk)
+    linked.symlink_to(tmp_path / "second")
+    folder.mkdir(parents=True, exist_ok=True)
+    maker = maker_of(folder)
+    before = life_of(maker)
+    shutil.rmtree(disk)
+
+    assert (before, life_of(maker)) == (Life.IDLE, Life.UNKNOWN)
+
+
+def test_a_folder_that_was_removed_behind_a_link_is_gone(tmp_path: Path) -> None:
+    disk, home = tmp_path / "disk", tmp_path / "home"
+    (disk / "one").mkdir(parents=True)
+    home.symlink_to(disk)
+    maker = maker_of(home / "one")
+    (disk / "one").rmdir()
+
+    assert life_of(maker) is Life.GONE
+
+
 def test_a_folder_on_another_machine_is_not_gone(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

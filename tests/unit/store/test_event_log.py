@@ -25,7 +25,7 @@ def log(path: Path) -> Iterator[EventLog]:
     log.close()
 
 
-def add(log: EventLog, event_id: str, *subscribers: str, **more: Any) -> None:
+def entry(event_id: str, **more: Any) -> Entry:
     plain: dict[str, Any] = {
         "own_id": "",
         "source": "plugin/teller",
@@ -34,8 +34,12 @@ def add(log: EventLog, event_id: str, *subscribers: str, **more: Any) -> None:
         "at": 100.0,
         "body": event_id.encode(),
     }
+    return Entry(event_id=event_id, **plain | more)
+
+
+def add(log: EventLog, event_id: str, *subscribers: str, **more: Any) -> None:
     with log.transaction():
-        log.add(Entry(event_id=event_id, **plain | more), subscribers, since=100.0)
+        log.add(entry(event_id, **more), subscribers, since=100.0)
 
 
 def ids(log: EventLog) -> list[str]:
@@ -190,9 +194,13 @@ def test_dead_letters_give_way_in_a_full_log_and_what_waits_does_not(log: EventL
     with log.transaction():
         log.bury(due.delivery_id, tries=1, reason="r", at=1.0, most=10)
     with log.transaction():
-        gone = log.prune(before=0.0, most_bytes=0)
+        first = log.prune(before=0.0, most_bytes=0)
+        last = log.prune(before=0.0, most_bytes=0, sizes=first.sizes)
 
-    assert gone == {"reader": 1}
+    assert (first.gone, first.again) == ({"reader": 1}, True)
+    assert (last.gone, last.again) == ({}, True)
+    with log.transaction():
+        assert not log.prune(before=0.0, most_bytes=0, sizes=last.sizes).again
     assert ids(log) == ["waits"]
 
 
@@ -221,3 +229,22 @@ def test_a_log_that_was_emptied_gives_the_disk_back(path: Path, log: EventLog) -
     [empty] = log._connection.execute("PRAGMA page_count").fetchone()
 
     assert empty < full / 10
+
+
+def test_a_round_of_forgetting_is_bounded_and_reads_every_event_once_for_all_rounds(
+    log: EventLog,
+) -> None:
+    with log.transaction():
+        for number in range(5_000):
+            log.add(entry(f"e{number}"), [], since=1.0)
+    statements: list[str] = []
+    log._connection.set_trace_callback(statements.append)
+    sizes, counts, again = None, [5_000], True
+    while again:
+        with log.transaction():
+            ended = log.prune(before=0.0, most_bytes=600, sizes=sizes)
+        sizes, again = ended.sizes, ended.again
+        counts.append(log._one("SELECT count(*) FROM events")[0])
+
+    assert counts == [5_000, 3_000, 1_000, 1]
+    assert sum("GROUP BY source" in each for each in statements) == 1
