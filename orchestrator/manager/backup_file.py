@@ -11,6 +11,7 @@ import json
 import os
 import re
 import tarfile
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,9 +104,11 @@ class Manifest(Model):
 class BackupWriter:
     """Adds part after part; `finish` writes the manifest."""
 
-    def __init__(self, archive: tarfile.TarFile, file: IO[bytes]) -> None:
+    def __init__(self, archive: tarfile.TarFile, file: IO[bytes], scratch: Path) -> None:
         self._archive = archive
         self._file = file
+        self.scratch = scratch
+        """For what must be whole before it is added: on the same disk, for the owner only."""
         self._parts: list[Part] = []
 
     @property
@@ -134,20 +137,19 @@ class BackupWriter:
 @contextmanager
 def writing(path: Path) -> Iterator[BackupWriter]:
     """The file gets its name at the end, if all went well. Raises BackupFailed."""
-    draft = path.with_name(f".{path.name}.part")
     try:
         if path.exists():
             raise BackupFailed(f"{path}: found a file, expected a name that is free")
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
+        # Of a name that nobody foresees, and closed to others: /data passes through it.
+        with tempfile.TemporaryDirectory(prefix=".backup-", dir=path.parent) as folder:
+            draft = Path(folder) / "draft"
+            fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(fd, "wb") as file:
                 with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
-                    yield BackupWriter(archive, file)
+                    yield BackupWriter(archive, file, Path(folder) / "scratch")
                 file.flush()
                 os.fsync(file.fileno())
             draft.rename(path)
-        finally:
-            draft.unlink(missing_ok=True)
         _sync_folder(path.parent)
     except OSError as error:
         raise BackupFailed(f"{path}: cannot be written: {error}") from error

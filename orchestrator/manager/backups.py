@@ -135,12 +135,10 @@ class Backups:
             await asyncio.to_thread(writer.add_records, records)
             for segment, size in segments:
                 await asyncio.to_thread(_add_file, writer, f"{AUDIT}{segment.name}", segment, size)
-            # Beside the backup, where there must be room for it anyway.
-            scratch = path.with_name(f".{path.name}.scratch")
-            await asyncio.to_thread(_add_events, writer, self._event_log, scratch)
+            await asyncio.to_thread(_add_events, writer, self._event_log, writer.scratch)
             volumes: tuple[VolumePart, ...] = ()
             if with_volumes:
-                volumes = await self._add_volumes(writer, scratch)
+                volumes = await self._add_volumes(writer)
             manifest = Manifest(
                 format=FORMAT,
                 core_version=CORE_VERSION,
@@ -157,16 +155,16 @@ class Backups:
         size = (await asyncio.to_thread(path.stat)).st_size
         return Made(path=path, bytes=size, digest=digest, manifest=manifest)
 
-    async def _add_volumes(self, writer: BackupWriter, scratch: Path) -> tuple[VolumePart, ...]:
+    async def _add_volumes(self, writer: BackupWriter) -> tuple[VolumePart, ...]:
         parts = []
         for state in await self._volumes.list(self._place.labels):
             plugin_id = dict(state.labels).get(LABEL_PLUGIN, "")
             if state.name == volume_name(self._place.prefix, plugin_id):
-                parts.append(await self._add_volume(writer, scratch, plugin_id))
+                parts.append(await self._add_volume(writer, plugin_id))
         return tuple(parts)
 
-    async def _add_volume(self, writer: BackupWriter, scratch: Path, plugin_id: str) -> VolumePart:
-        mount = self._mount(plugin_id)
+    async def _add_volume(self, writer: BackupWriter, plugin_id: str) -> VolumePart:
+        mount, scratch = self._mount(plugin_id), writer.scratch
         name = f"{VOLUMES}{plugin_id}.tar"
         size_bytes = mount.size_bytes if mount is not None else _MOST_OF_UNKNOWN
         try:

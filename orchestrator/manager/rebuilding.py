@@ -57,8 +57,7 @@ def leave_alone(fleet: Fleet) -> None:
         return
     fleet.in_doubt = False
     fleet.unread |= fleet.rebuilt.lost_of(DESIRED) - fleet.deployments.keys()
-    if fleet.rebuilt.complete:
-        return
+    # Whatever was lost: it may be the name of the lost record that is wrong.
     for plugin_id, sightings in fleet.seen().items():
         wanted = fleet.deployments.get(plugin_id)
         digests = {sighting.container.label(LABEL_DIGEST) for sighting in sightings}
@@ -93,8 +92,8 @@ def _facts(rebuilt: Rebuilt, revokes: Iterable[Override]) -> dict[str, JsonValue
 
 def _lost_revokes(rebuilt: Rebuilt, store: RecordStore, audit: AuditLog) -> list[Override]:
     """What the audit log says is revoked and the store does not: a loss must give no rights."""
-    if rebuilt.complete and not rebuilt.lost_of(OVERRIDE):
-        return []
+    if not rebuilt.lost_something:
+        return []  # else asked whatever is named: the damage may be in the name itself
     known = store.load(OVERRIDE)
     return [one for one in revoked_by_audit(audit) if override_record(one)[0] not in known]
 

@@ -33,7 +33,7 @@ class Rebuilt:
     """What it is called now; empty if there was none."""
     saved: int
     lost: tuple[str, ...]
-    """`kind/key` of records that were found damaged."""
+    """`kind/key` of records that were found damaged; the damage may be in that name itself."""
     complete: bool
     """Whether all of it could be read, so that nothing is missing but what `lost` names."""
 

@@ -100,6 +100,17 @@ def test_only_its_owner_can_read_it(backup: Path) -> None:
     assert backup.stat().st_mode & 0o777 == 0o600
 
 
+def test_what_it_is_made_of_is_closed_to_others_and_gone_afterwards(tmp_path: Path) -> None:
+    with writing(tmp_path / "backup.tar") as writer:
+        (folder,) = tmp_path.iterdir()
+        mode = folder.stat().st_mode & 0o777
+        inside = writer.scratch.parent
+        writer.scratch.write_bytes(b"secret")
+
+    assert (mode, inside) == (0o700, folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["backup.tar"]
+
+
 def test_any_bit_that_flips_in_the_file_is_found(backup: Path) -> None:
     """But for the padding, which nobody reads; a tar's headers have a checksum of their own."""
     sound = backup.read_bytes()

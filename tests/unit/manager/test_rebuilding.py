@@ -35,6 +35,22 @@ def without(kind: str) -> Damage:
     return damage
 
 
+def misnamed(kind: str, *, key: bool = False) -> Damage:
+    """One bit has flipped in the kind, or in the key, of the records of that kind."""
+    change = (
+        "UPDATE records SET key = 'ootes' WHERE kind = ?"
+        if key
+        else "UPDATE records SET kind = 'x' || substr(kind, 2) WHERE kind = ?"
+    )
+
+    def damage(path: Path) -> None:
+        store = SqliteStore.open(path)
+        assert store._connection.execute(change, (kind,)).rowcount > 0
+        store.close()
+
+    return damage
+
+
 @pytest.fixture
 def house(tmp_path: Path) -> PermissionHouse:
     house = PermissionHouse(tmp_path)
@@ -65,7 +81,15 @@ async def run_and_damage(house: PermissionHouse, damage: Damage) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [emptied, without("desired"), without("instance")], ids=["all", "desired", "policy"]
+    "damage",
+    [
+        emptied,
+        without("desired"),
+        without("instance"),
+        misnamed("desired"),
+        misnamed("desired", key=True),
+    ],
+    ids=["all", "desired", "policy", "a kind's name", "a plugin's name"],
 )
 async def test_no_container_is_removed_while_what_is_wanted_is_unknown(
     house: PermissionHouse, monkeypatch: pytest.MonkeyPatch, damage: Damage
@@ -185,7 +209,11 @@ async def test_down_takes_what_is_unknown_away_in_order(
         assert state_trouble(manager.fleet) == ""
 
 
-@pytest.mark.parametrize("damage", [emptied, without("override")], ids=["all", "overrides"])
+@pytest.mark.parametrize(
+    "damage",
+    [emptied, without("override"), misnamed("override")],
+    ids=["all", "overrides", "their kind's name"],
+)
 async def test_what_was_revoked_stays_revoked_when_its_record_is_lost(
     house: PermissionHouse, damage: Damage
 ) -> None:
