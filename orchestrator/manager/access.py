@@ -80,6 +80,8 @@ class Access:
         """Sandbox → (plugin, what it was granted, what holds it)."""
         self._cut: set[tuple[str, PermissionKind]] = set()
         """(plugin, permission): a step that began before the revoke must not open it again."""
+        self._maimed: set[str] = set()
+        """Sandboxes that run on though something of theirs was cut."""
         self._meters = meters
 
     async def open(self, deployment: Deployment, policy: SecurityPolicy) -> None:
@@ -95,23 +97,31 @@ class Access:
                 await broker.open(Path(deployment.compiled.sockets_folder))
                 if key in self._cut:
                     broker.close()
+                    self._maimed.add(sandbox_id)
 
     def close(self, sandbox_id: str) -> None:
         """End every connection of the sandbox's brokers, at once."""
+        self._maimed.discard(sandbox_id)
         for _, _, broker in self._open.pop(sandbox_id, []):
             broker.close()
 
     def cut(self, plugin_id: str, kind: PermissionKind) -> None:
         """End what holds this one permission, at once; it stays shut until `lift`."""
         self._cut.add((plugin_id, kind))
-        for brokers in self._open.values():
+        for sandbox_id, brokers in self._open.items():
             for owner, permission, broker in brokers:
                 if (owner, permission.kind) == (plugin_id, kind):
                     broker.close()
+                    self._maimed.add(sandbox_id)
 
     def lift(self, plugin_id: str, kind: PermissionKind) -> None:
         """Sandboxes that are opened from now on may have it again."""
         self._cut.discard((plugin_id, kind))
+
+    async def mend(self, deployment: Deployment, policy: SecurityPolicy) -> None:
+        """Open anew what was cut of a sandbox that still runs and is wanted as it is again."""
+        if deployment.compiled.sandbox_id in self._maimed & self._open.keys():
+            await self.open(deployment, policy)
 
     def close_all(self) -> None:
         for sandbox_id in list(self._open):

@@ -58,6 +58,11 @@ class Brake:
         """The next sandbox may have it again."""
         self._access.lift(plugin_id, kind)
 
+    async def mend(self, deployment: Deployment) -> None:
+        """What is wanted again may still run: nothing else would open again what was cut."""
+        for index in range(deployment.replicas):
+            await self._access.mend(deployment.replica(index), self._fleet.policy)
+
     async def pull(self, old: Deployment, new: Deployment, kind: PermissionKind) -> None:
         """Take the network, and the container if it holds more than `new` may have.
 

@@ -82,6 +82,7 @@ class PermissionSystem:
         async with self._manager.one:
             try:
                 changed = self._grant(wish)
+                await self._brake.mend(self._manager.deployment(plugin_id))
             except OrchestratorError as error:
                 self._note(wish, AuditOutcome.REFUSED, {"code": error.code, "found": str(error)})
                 raise
@@ -131,6 +132,7 @@ class PermissionSystem:
         try:
             async with self._manager.one:
                 forgotten = self._reset(plugin_id, permission)
+                await self._brake.mend(self._manager.deployment(plugin_id))
             outcome = AuditOutcome.DONE
             data["forgotten"] = [f"{one.permission} {one.state}" for one in forgotten]
         except OrchestratorError as error:

@@ -31,7 +31,7 @@ def test_what_hides_from_its_plugins_end_ends_with_it(arena: Arena) -> None:
     doomed = arena.doomed
     before = doomed.status()
     doomed("hide", name="outlives")
-    hidden = _on_host("outlives")
+    hidden = eventually(lambda: _on_host("outlives"))
     doomed.result("signal", pid=-1, number=signal.SIGTERM)  # the hidden one is deaf to it
     eventually(
         lambda: doomed.status()["restarts"] > before["restarts"] and doomed.answers(), seconds=90

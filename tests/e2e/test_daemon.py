@@ -97,20 +97,20 @@ def test_sigterm_lets_a_running_call_finish_and_leaves_the_plugins(
     call = subprocess.Popen(
         [
             *(sys.executable, "-m", "orchestrator"),
-            *("call", "e2e-one", '{"seconds": 1.5}', "--tool", "sleep"),
+            *("call", "e2e-one", '{"seconds": 8}', "--tool", "sleep"),
         ],
         env=instance.environment(),
         stdout=subprocess.PIPE,
     )
     eventually(lambda: instance.status("e2e-one")["calls_in_flight"] == 1, every=0.02)
     os.kill(pid, signal.SIGTERM)
-    out, _ = call.communicate(timeout=20)
+    out, _ = call.communicate(timeout=60)
     eventually(lambda: not instance.processes())
     gone = instance.run("ps", expect=69)
     with engine() as client:
         running = client.inspect_container(containers["e2e-one"])["State"]["Running"]
 
-    assert (call.returncode, out) == (0, b'{"slept":1.5}\n')
+    assert (call.returncode, out) == (0, b'{"slept":8}\n')
     assert "[daemon_not_running]" in gone.stderr
     assert running
     assert not (instance.home / instance.name / "daemon.sock").exists()

@@ -113,7 +113,8 @@ def test_a_changed_plugin_folder_is_built_anew_and_replaces_its_container(
     workshop.small("e2e-two")
     instance.up()
     first = instance.containers()
-    workshop.revise("e2e-one", version="1.1.0")
+    # Nobody else has made an image of that.
+    workshop.revise("e2e-one", version="1.1.0", description=f"One of {instance.name}.")
     plan = instance.plan(expect=2)
     instance.up()
     second = instance.containers()

@@ -1,6 +1,7 @@
 """Brake: what a revoke takes from a plugin that runs, whatever else is going on."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from orchestrator.engine.base import (
 from orchestrator.model.container import ContainerPhase
 from orchestrator.model.permissions import PermissionKind
 from orchestrator.policy.guard_containers import network_name
+from orchestrator.sandbox.listener import make_folder
 from orchestrator.store.base import StoreUnavailable
 from tests.unit.manager.permission_house import API, PermissionHouse
 
@@ -228,3 +230,30 @@ async def test_a_revoke_of_what_was_not_granted_ends_nothing(
     await house.revoke(API)
 
     assert await house.phase(running) is ContainerPhase.RUNNING
+
+
+@pytest.mark.parametrize("back", ["granted", "reset"])
+async def test_what_was_cut_of_a_container_that_runs_on_is_opened_when_it_is_wanted_again(
+    house: PermissionHouse, back: str
+) -> None:
+    """The revoke was taken back before another container had taken over."""
+    house.manifest({"external_api": {"hosts": ["a.example:443"]}})
+    await house.up()
+    access = house.daemon.manager.loop._steps._access
+    folder = Path(house.deployment.compiled.sockets_folder)
+    make_folder(folder)
+    await access.open(house.deployment, house.daemon.manager.policy)
+    sockets = [_names(folder)]
+    await house.revoke(API)
+    sockets.append(_names(folder))
+    if back == "granted":
+        await house.system.grant_permission("notes", API)
+    else:
+        await house.system.reset_permissions("notes")
+    sockets.append(_names(folder))
+
+    assert [len(each) for each in sockets] == [1, 0, 1]
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
