@@ -3,7 +3,6 @@
 import fcntl
 import logging
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -67,9 +66,7 @@ async def restore(
     with closing(open_state(settings, now=clock.now())) as store:
         ground = _ground(settings, backends, store, clock)
         await tidy(backends.engine, ground.place.labels)
-        if unfinished(settings.folder) == "committed":
-            # Another one was begun and could not be ended: this one takes its place whole.
-            shutil.rmtree(settings.folder / "restore.committed")
+        unfinished(settings.folder)  # one that could not be ended gives way when this one is whole
         stage(source, settings.folder, with_volumes=with_volumes)
         return await finish(ground)
 

@@ -42,6 +42,9 @@ _CHUNK: Final = 1 << 20
 _MAX_MANIFEST_BYTES: Final = 16 << 20
 _MAX_STATE_BYTES: Final = 256 << 20
 _MAX_PARTS: Final = 100_000
+_BLOCK_BYTES: Final = 4_096
+_FILE_BYTES: Final = 8_192
+"""A disk of ours has room for one file in so many bytes (`mkfs.ext4 -i`)."""
 _VOLUME_MEMBERS: Final = frozenset(
     {tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE}
 )
@@ -221,9 +224,10 @@ class BackupFile:
         for part in self.manifest.parts:
             with self.part(part.name) as file:
                 _check_part(part, file)
-        for name in sorted(expected):
+        for volume in self.manifest.volumes:
+            name = f"{VOLUMES}{volume.plugin_id}.tar"
             with self.part(name) as file:
-                _check_volume(name, file)
+                check_fits(name, check_volume(name, file), volume.size_bytes)
         if sum(map(len, self.records().values())) != self.manifest.records:
             raise BackupInvalid(f"{STATE}: found another number of records than its manifest says")
 
@@ -276,8 +280,12 @@ def _check_part(part: Part, file: IO[bytes]) -> None:
         )
 
 
-def _check_volume(name: str, file: IO[bytes]) -> None:
-    """Nothing in it is a device, or would land or link outside of its folder."""
+def check_volume(name: str, file: IO[bytes]) -> int:
+    """The bytes that the content takes on a disk: holes in files are filled when they come back.
+
+    Raises BackupInvalid for a device, and for what would land or link outside of its folder.
+    """
+    blocks = count = 0
     with tarfile.open(fileobj=file, mode="r|") as archive:
         for member in archive:
             fine = member.type in _VOLUME_MEMBERS and _is_inside(member.name)
@@ -286,6 +294,18 @@ def _check_volume(name: str, file: IO[bytes]) -> None:
                     f"{name}: found {member.name[:100]!r}, expected files, folders and links"
                     f" below {ROOT}/"
                 )
+            count += 1
+            blocks += 1 if member.isdir() else -(-member.size // _BLOCK_BYTES)
+    return max(blocks * _BLOCK_BYTES, count * _FILE_BYTES)
+
+
+def check_fits(name: str, needed: int, size_bytes: int) -> None:
+    """Asked before the old data goes. Raises BackupInvalid."""
+    if needed > size_bytes:
+        raise BackupInvalid(
+            f"{name}: found content that takes {needed} bytes when it is put back (holes in files"
+            f" are filled), expected at most the {size_bytes} of its /data"
+        )
 
 
 def _is_inside(name: str) -> bool:

@@ -31,9 +31,12 @@ from orchestrator.manager.backup_file import (
     VOLUMES,
     AuditPlace,
     BackupFailed,
+    BackupInvalid,
     BackupWriter,
     Manifest,
     VolumePart,
+    check_fits,
+    check_volume,
     writing,
 )
 from orchestrator.manager.deployment import Place
@@ -51,6 +54,7 @@ LEFT_OUT: Final = (
     "manifests, orchestrator.yaml and plugins' folders: they are yours",
 )
 NO_VOLUMES: Final = "the plugins' data: --no-volumes was given"
+_WITHOUT: Final = "leave the plugins' data out with --no-volumes"
 _UNKNOWN_SIZE: Final = 64 << 20
 """Of a volume whose plugin is wanted no more; it gets its own again with the next `up`."""
 _MOST_OF_UNKNOWN: Final = 1 << 40
@@ -171,12 +175,15 @@ class Backups:
             async with self._still(plugin_id) as paused:
                 await self._read(plugin_id, mount, scratch, size_bytes)
             size = (await asyncio.to_thread(scratch.stat)).st_size
+            needed = await asyncio.to_thread(_restorable, name, scratch)
+            room = size_bytes if mount is not None else max(_UNKNOWN_SIZE, needed + needed // 4)
+            _fits(name, needed, room)
             await asyncio.to_thread(_add_file, writer, name, scratch, size)
         finally:
             await asyncio.to_thread(scratch.unlink, missing_ok=True)
         return VolumePart(
             plugin_id=plugin_id,
-            size_bytes=size_bytes if mount is not None else max(_UNKNOWN_SIZE, 2 * size),
+            size_bytes=room,
             consistency="paused" if paused else "not running",
         )
 
@@ -274,6 +281,26 @@ def _add_events(writer: BackupWriter, source: Path, scratch: Path) -> None:
         _add_file(writer, EVENTS, scratch, scratch.stat().st_size)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def _restorable(name: str, scratch: Path) -> int:
+    """The bytes that the data takes when it is put back.
+
+    Raises BackupFailed where `restore` would refuse it: a backup that is of no use must not seem
+    to be made.
+    """
+    try:
+        with scratch.open("rb") as file:
+            return check_volume(name, file)
+    except BackupInvalid as error:
+        raise BackupFailed(f"{error}; {_WITHOUT}") from error
+
+
+def _fits(name: str, needed: int, room: int) -> None:
+    try:
+        check_fits(name, needed, room)
+    except BackupInvalid as error:
+        raise BackupFailed(f"{error}; {_WITHOUT}") from error
 
 
 def _add_file(writer: BackupWriter, name: str, path: Path, size: int) -> None:

@@ -49,6 +49,8 @@ from orchestrator.store.copy import check_database
 from orchestrator.store.rebuild import REBUILT
 
 _DRAFT, _COMMITTED, _DONE = "restore.draft", "restore.committed", "restore.done"
+_REPLACED: Final = "restore.replaced"
+"""One that was committed and could not be ended, while another takes its place."""
 _ORDER: Final = "order.json"
 _KEPT_KINDS: Final = frozenset({"run"})
 """Which containers were initialised: of this machine now, not of the backup's."""
@@ -122,14 +124,27 @@ def stage(source: Path, folder: Path, *, with_volumes: bool) -> Order:
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
-    draft.rename(folder / _COMMITTED)
-    sync_folder(folder)
+    _replace(draft, folder)
     return order
+
+
+def _replace(draft: Path, folder: Path) -> None:
+    """The draft counts from here on, and a restore that was not ended counts no more."""
+    committed, replaced = folder / _COMMITTED, folder / _REPLACED
+    if committed.exists():
+        committed.rename(replaced)
+    draft.rename(committed)
+    sync_folder(folder)
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def unfinished(folder: Path) -> str:
     """What an earlier restore left: `committed`, `draft`, or nothing."""
-    if (folder / _COMMITTED).exists():
+    committed, replaced = folder / _COMMITTED, folder / _REPLACED
+    if replaced.exists() and not committed.exists():
+        replaced.rename(committed)  # it was killed between the two: the earlier one still counts
+    shutil.rmtree(replaced, ignore_errors=True)
+    if committed.exists():
         return "committed"
     return "draft" if (folder / _DRAFT).exists() else ""
 

@@ -18,6 +18,8 @@ from orchestrator.manager.backup_file import (
     BackupInvalid,
     Manifest,
     VolumePart,
+    check_fits,
+    check_volume,
     writing,
 )
 from orchestrator.store.migrations import LATEST
@@ -180,6 +182,21 @@ def test_a_volume_that_would_reach_outside_is_refused(tmp_path: Path, words: str
     write(path, content=volume(**INSIDE[words]))
 
     assert "below data/" in refused(path)
+
+
+def test_what_would_not_fit_is_refused_before_anything_is_taken_away() -> None:
+    one = io.BytesIO(volume())
+    many = io.BytesIO()
+    with tarfile.open(fileobj=many, mode="w") as archive:
+        for number in range(10):
+            archive.addfile(tarfile.TarInfo(f"data/{number}"))
+
+    assert check_volume("one", one) == 16_384
+    many.seek(0)
+    assert check_volume("many", many) == 81_920  # of no content, but each takes a place
+    check_fits("many", 81_920, 81_920)
+    with pytest.raises(BackupInvalid, match="many: found content that takes 81920 bytes"):
+        check_fits("many", 81_920, 81_919)
 
 
 def test_what_a_plugin_may_have_in_its_data_is_fine(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from orchestrator.daemon.restore import go_on
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.engine.base import LABEL_PLUGIN, LABEL_ROLE, EngineFailure
 from orchestrator.engine.volume_content import ROLE_VOLUME
-from orchestrator.manager.backup_file import BackupFile, BackupInvalid
+from orchestrator.manager import restoring
+from orchestrator.manager.backup_file import BackupFailed, BackupFile, BackupInvalid
 from orchestrator.manager.backups import BackupBusy
 from orchestrator.manager.restoring import unfinished
 from orchestrator.model.container import ContainerPhase
@@ -300,5 +301,46 @@ async def test_what_cannot_be_ended_now_is_ended_by_the_next_start(
         await go_on(house.settings, house.backends, clock=SystemClock())
     await go_on(house.settings, house.backends, clock=SystemClock())
 
+    assert house.records() == records
+    assert await house.content() == data("as it was")
+
+
+async def test_data_that_could_not_be_put_back_is_told_when_it_is_backed_up(
+    house: BackupHouse,
+) -> None:
+    """A file with a hole takes its whole length then: more than the volume has."""
+    async with house.open():
+        await house.up()
+        await house.fill("x" * ((8 << 20) + 1))
+        with pytest.raises(BackupFailed, match=r"volumes/notes\.tar: found content that takes"):
+            await house.make()
+        await house.make(with_volumes=False)
+
+        assert house.backup.exists()
+
+
+async def test_a_restore_that_could_not_be_ended_gives_way_to_one_that_can(
+    house: BackupHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while it does so, the earlier one still counts."""
+    records = await backed_up(house)
+    house.volumes.failures.add("write", EngineFailure("not now"))
+    with pytest.raises(EngineFailure):
+        await house.restore()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(restoring, "sync_folder", killed)
+        with pytest.raises(KeyboardInterrupt):
+            await house.restore()
+    folder = house.settings.folder
+    half_done = unfinished(folder)
+    (folder / "restore.committed").rename(folder / "restore.replaced")  # killed between the two
+    between = unfinished(folder)
+    await house.restore()
+
+    assert (half_done, between, unfinished(folder)) == ("committed", "committed", "")
     assert house.records() == records
     assert await house.content() == data("as it was")
