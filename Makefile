@@ -6,7 +6,7 @@ BIN := .venv/bin
 # One process for each core; idle ones take tests over from busy ones.
 PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 # With an engine they wait more than they compute: tests/support/groups.py says what goes together.
-DOCKER_PARALLEL := -n 3 --dist loadgroup
+DOCKER_PARALLEL := -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help up down test check mutate daemon-image lock venv venv-dev tools engine gvisor
