@@ -94,10 +94,12 @@ def _in_service(fleet: Fleet, want: Want, sightings: list[Sighting]) -> Situatio
     if is_settled(want, sightings) or (len(mine) == len(serving) == want.replicas):
         whole = "running" if want.replicas == 1 else f"running, {want.replicas} replicas"
         return Situation(sub_state=SubState.RUNNING, detail=step or whole)
+    history = fleet.plugin_history(want.plugin_id)
+    failed = f"{history.reason}: {history.detail}" if history.failures else ""
     words = f"updating: {len(mine)} of {want.replicas} in the wanted revision"
     return Situation(
         sub_state=SubState.PAUSED if want.paused else SubState.UPDATING,
-        detail=f"{words}; {step}" if step else words,
+        detail="; ".join(part for part in (words, step, failed) if part),
     )
 
 

@@ -67,7 +67,7 @@ def test_what_can_be_set_back_is_while_the_plugin_runs_on(drifter: Instance, net
             lambda: _limits(client.inspect_container(before["Id"])) == _limits(before), seconds=60
         )
         after = client.inspect_container(before["Id"])
-    told = eventually(lambda: (found := drifted(drifter)) and len(found) >= 6 and found)
+    told = eventually(lambda: (found := drifted(drifter)) and len(found) >= 6 and found, seconds=60)
     entries = drifter.run("audit", "--json", "--plugin", PLUGIN).stdout
 
     assert after["State"]["StartedAt"] == before["State"]["StartedAt"]
