@@ -29,14 +29,20 @@ def settled(row: Mapping[str, Any]) -> bool:
     if rollout.get("state") == "failed":
         return True  # tried on, with no revision to go back to: that may take for ever
     if row["status"] == "active" and row["sub_state"] not in STANDING:
-        return bool(row.get("settled", True))
+        return bool(row.get("settled", True)) or _stays_back(row)
     return row["sub_state"] not in ON_ITS_WAY
 
 
 def is_failed(row: Mapping[str, Any]) -> bool:
     """Whether what was asked for does not run, whatever runs instead."""
     missed = (row.get("rollout") or {}).get("state") in {"rolled_back", "failed"}
-    return row["status"] == "error" or row["sub_state"] in FAILED or missed
+    return row["status"] == "error" or row["sub_state"] in FAILED or missed or _stays_back(row)
+
+
+def _stays_back(row: Mapping[str, Any]) -> bool:
+    """Whether a change failed that has nothing to go back to: it is tried again for minutes."""
+    rollout = row.get("rollout") or {}
+    return rollout.get("state") == "progressing" and not rollout["moving"] and bool(row["reason"])
 
 
 def fell_short(row: Mapping[str, Any]) -> bool:

@@ -37,6 +37,30 @@ def test_a_plugin_is_waited_for_while_it_is_on_its_way(
     assert fell_short(row) is is_failed
 
 
+@pytest.mark.parametrize(
+    ("state", "moving", "reason", "ends"),
+    [
+        ("progressing", False, "build_failed", True),
+        ("progressing", False, "", False),
+        ("progressing", True, "build_failed", False),  # it may still be gone back from
+        ("completed", False, "exit_code_1", False),  # it failed once, long ago
+    ],
+)
+def test_a_change_that_fails_with_nothing_to_go_back_to_is_not_waited_for(
+    state: str, reason: str, *, moving: bool, ends: bool
+) -> None:
+    row = _row(
+        *("a", "active", "updating"),
+        sub_state="updating",
+        settled=False,
+        reason=reason,
+        rollout={"state": state, "moving": moving},
+    )
+
+    assert settled(row) is ends
+    assert fell_short(row)
+
+
 def test_what_is_on_its_way_is_inactive_and_neither_stopped_nor_held() -> None:
     inactive = {sub for sub, row in LIFECYCLE.items() if row.state is PluginState.INACTIVE}
 
