@@ -103,7 +103,7 @@ def _show_plugin(status: Mapping[str, Any]) -> None:
     if status["events"]:
         click.echo(click.style("\nlatest events", bold=True))
     for event in status["events"]:
-        name = event["type"].removeprefix("orchestrator.plugin.")
+        name = event["type"].removeprefix("orchestrator.").removeprefix("plugin.")
         data = ", ".join(f"{key} {value}" for key, value in event["data"].items() if value != "")
         click.echo(f"  {event['time'][11:19]}  {name:<14} {one_line(data)}")
 
