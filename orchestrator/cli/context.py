@@ -43,6 +43,12 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
 
 
+def reason_option(where: str) -> Callable[[F], F]:
+    """`--reason`: why, kept in the audit log and `where`."""
+    help_text = f"Why, for the audit log and {where}."
+    return click.option("--reason", metavar="TEXT", default="", help=help_text)
+
+
 def settings_of(instance: str | None) -> DaemonSettings:
     """Raises InvalidSetting."""
     return settings_from(

@@ -2,17 +2,22 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
-from orchestrator.cli.context import client_of, instance_option, json_option, user_name
+from orchestrator.cli.context import (
+    client_of,
+    instance_option,
+    json_option,
+    reason_option,
+    user_name,
+)
 from orchestrator.cli.exits import BY_KIND, OK
 from orchestrator.cli.render import one_line, printable, table
 from orchestrator.errors import Kind
 
-F = TypeVar("F", bound=Callable[..., Any])
 WIDTH = 300
 
 
@@ -22,12 +27,6 @@ WIDTH = 300
 def command(context: click.Context, *, instance: str | None) -> None:
     """List, check, grant, revoke and reset the permissions of plugins while they run."""
     context.obj = instance
-
-
-def _reason_option(function: F) -> F:
-    return click.option(
-        "--reason", metavar="TEXT", default="", help="Why, for the audit log and for `status`."
-    )(function)
 
 
 @command.command("list")
@@ -71,7 +70,7 @@ def check(context: click.Context, *, plugin: str, permission: str, as_json: bool
 @click.argument("plugin")
 @click.argument("permission", required=False, metavar="[PERMISSION]")
 @click.option("--update", metavar="ID", help="Let this held update through, instead.")
-@_reason_option
+@reason_option("for `status`")
 @click.pass_context
 def grant(
     context: click.Context, *, plugin: str, permission: str | None, update: str | None, reason: str
@@ -97,7 +96,7 @@ def grant(
 @command.command()
 @click.argument("plugin")
 @click.argument("permission")
-@_reason_option
+@reason_option("for `status`")
 @click.pass_context
 def revoke(context: click.Context, *, plugin: str, permission: str, reason: str) -> None:
     """Take a permission from a plugin, at once, until it is granted again.
@@ -112,7 +111,7 @@ def revoke(context: click.Context, *, plugin: str, permission: str, reason: str)
 @command.command()
 @click.argument("plugin")
 @click.argument("permission", required=False, metavar="[PERMISSION]")
-@_reason_option
+@reason_option("for `status`")
 @click.pass_context
 def reset(context: click.Context, *, plugin: str, permission: str | None, reason: str) -> None:
     """Forget what was granted and revoked by command: the manifest alone holds again.

@@ -2,15 +2,20 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
-from orchestrator.cli.context import client_of, instance_option, json_option, user_name
+from orchestrator.cli.context import (
+    client_of,
+    instance_option,
+    json_option,
+    reason_option,
+    user_name,
+)
 from orchestrator.cli.render import one_line, table
 
-F = TypeVar("F", bound=Callable[..., Any])
 COLOURS = {"healthy": "green", "failed": "red", "progressing": "yellow", "pending": "yellow"}
 WIDTH = 300
 
@@ -21,12 +26,6 @@ WIDTH = 300
 def command(context: click.Context, *, instance: str | None) -> None:
     """Show, undo, pause and resume changes of plugins."""
     context.obj = instance
-
-
-def _reason_option(function: F) -> F:
-    return click.option(
-        "--reason", metavar="TEXT", default="", help="Why, for the audit log and the history."
-    )(function)
 
 
 @command.command()
@@ -48,7 +47,7 @@ def history(context: click.Context, *, plugin: str, as_json: bool) -> None:
 @command.command()
 @click.argument("plugin")
 @click.option("--to", metavar="N", type=click.IntRange(min=1), help="This revision [the last].")
-@_reason_option
+@reason_option("the history")
 @json_option
 @click.pass_context
 def undo(
@@ -73,7 +72,7 @@ def undo(
 
 @command.command()
 @click.argument("plugin")
-@_reason_option
+@reason_option("the history")
 @json_option
 @click.pass_context
 def pause(context: click.Context, *, plugin: str, reason: str, as_json: bool) -> None:
@@ -88,7 +87,7 @@ def pause(context: click.Context, *, plugin: str, reason: str, as_json: bool) ->
 
 @command.command()
 @click.argument("plugin")
-@_reason_option
+@reason_option("the history")
 @json_option
 @click.pass_context
 def resume(context: click.Context, *, plugin: str, reason: str, as_json: bool) -> None:

@@ -93,13 +93,15 @@ class RolloutHouse(PermissionHouse):
         text = (self.manifests / "notes.yaml").read_text().replace("notes", name)
         (self.manifests / f"{name}.yaml").write_text(text)
 
-    async def good(self, version: int) -> None:
-        await self.wanted(version)
+    async def good(self, version: int, **info: Any) -> None:
+        """`up` of a version that is well, until that is certain."""
+        await self.wanted(version, **info)
         await self.pass_after(self.well())
         await self.pass_after(5.0)
 
-    async def bad(self, version: int) -> None:
-        await self.wanted(version)
+    async def bad(self, version: int, **info: Any) -> None:
+        """`up` of a version that fails until it is gone back from, if there is a way back."""
+        await self.wanted(version, **info)
         for _ in range(3):
             self.fails()
             await self.pass_after(1.0)

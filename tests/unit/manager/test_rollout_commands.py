@@ -70,10 +70,7 @@ async def test_undo_to_a_revision_that_is_not_kept_is_refused_and_taken_down(
 async def test_undo_to_what_is_the_same_today_is_refused(rollout_house: RolloutHouse) -> None:
     house = rollout_house
     house.manifest(*HOSTS)
-    house.plugin(version="1.0.0", permissions=HOSTS)
-    await house.up()
-    await house.pass_after(house.well())
-    await house.pass_after(5.0)
+    await house.good(1, permissions=HOSTS)
     await house.revoke(API)
 
     with pytest.raises(NothingToUndo, match="under today's policy the same"):

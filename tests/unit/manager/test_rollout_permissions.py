@@ -14,10 +14,7 @@ HOSTS = [{"external_api": {"hosts": ["a.example:443"]}}]
 async def test_nothing_comes_back_that_was_revoked_since(rollout_house: RolloutHouse) -> None:
     house = rollout_house
     house.manifest(*HOSTS)
-    house.plugin(version="1.0.0", permissions=HOSTS)
-    await house.up()
-    await house.pass_after(house.well())
-    await house.pass_after(5.0)
+    await house.good(1, permissions=HOSTS)
     await house.wanted(2, permissions=HOSTS)
     await house.revoke(API)
     for _ in range(3):
@@ -34,10 +31,7 @@ async def test_while_an_update_comes_up_only_what_is_not_revoked_may_be_healed(
 ) -> None:
     house = rollout_house
     house.manifest(*HOSTS)
-    house.plugin(version="1.0.0", permissions=HOSTS)
-    await house.up()
-    await house.pass_after(house.well())
-    await house.pass_after(5.0)
+    await house.good(1, permissions=HOSTS)
     first = house.deployment
     await house.wanted(2, permissions=HOSTS)
     [before] = house.daemon.manager.fleet.earlier["notes"].values()
@@ -70,14 +64,8 @@ async def test_a_revoke_makes_a_revision_and_tells_by_whom_and_why(
 async def test_a_revoke_is_no_way_around_the_quarantine(rollout_house: RolloutHouse) -> None:
     house = rollout_house
     house.manifest(*HOSTS)
-    house.plugin(version="1.0.0", permissions=HOSTS)
-    await house.up()
-    await house.pass_after(house.well())
-    await house.pass_after(5.0)
-    await house.wanted(2, permissions=HOSTS)
-    for _ in range(3):
-        house.fails()
-        await house.pass_after(1.0)
+    await house.good(1, permissions=HOSTS)
+    await house.bad(2, permissions=HOSTS)
     await house.revoke(API)
     after_revoke = (house.runs_version, house.has)
     await house.up()
@@ -92,13 +80,8 @@ async def test_a_grant_to_what_was_gone_back_to_leaves_what_was_asked_for_as_it_
 ) -> None:
     house = rollout_house
     asks = [{"file_system_read": {"shares": ["docs"]}}]
-    await house.wanted(1, permissions=asks)
-    await house.pass_after(house.well())
-    await house.pass_after(5.0)
-    await house.wanted(2, permissions=asks)
-    for _ in range(3):
-        house.fails()
-        await house.pass_after(1.0)
+    await house.good(1, permissions=asks)
+    await house.bad(2, permissions=asks)
     await house.system.grant_permission("notes", PermissionKind.FILE_SYSTEM_READ)
     [record] = house.daemon.manager.fleet.store.load("desired").values()
 
@@ -114,10 +97,7 @@ async def test_a_revision_that_needs_what_was_revoked_is_not_gone_back_to(
     house = rollout_house
     needs = [{"external_api": {"hosts": ["a.example:443"], "required": True}}]
     house.manifest(*HOSTS)
-    house.plugin(version="1.0.0", permissions=needs)
-    await house.up()
-    await house.pass_after(house.well())
-    await house.pass_after(5.0)
+    await house.good(1, permissions=needs)
     house.manifest()
     await house.wanted(2)
     await house.revoke(API)
@@ -154,10 +134,7 @@ async def test_what_is_revoked_while_the_way_back_is_looked_for_does_not_come_ba
     """The engine is asked for the image meanwhile, which takes its time."""
     house = rollout_house
     house.manifest(*HOSTS)
-    house.plugin(version="1.0.0", permissions=HOSTS)
-    await house.up()
-    await house.pass_after(house.well())
-    await house.pass_after(5.0)
+    await house.good(1, permissions=HOSTS)
     house.manifest()
     await house.wanted(2)
     way_back = house.rollouts._way_back
