@@ -39,6 +39,8 @@ class CallResult:
     status: int
     content_type: str
     body: bytes
+    retry_after: str = ""
+    """When the daemon says to come again; no header of a plugin's own gets here."""
 
 
 class DaemonClient:
@@ -151,7 +153,9 @@ class DaemonClient:
         while True:
             result = self._call(path, body, headers)
             # Refused by a daemon that ends: nothing was done, and the next one is on its way.
-            if result.status != http.client.SERVICE_UNAVAILABLE or STOPPING not in result.body:
+            # Only its own answer bears the header: a plugin could say the rest, and be called anew.
+            refused = result.status == http.client.SERVICE_UNAVAILABLE and result.retry_after
+            if not refused or STOPPING not in result.body:
                 return result
             if time.monotonic() > until:
                 return result
@@ -241,8 +245,12 @@ class DaemonClient:
             raise DaemonNotRunning(f"the daemon cut the answer short: {error!r}") from error
         finally:
             connection.close()
-        kind = response.headers.get("Content-Type", "")
-        return CallResult(status=response.status, content_type=kind, body=content)
+        return CallResult(
+            status=response.status,
+            content_type=response.headers.get("Content-Type", ""),
+            body=content,
+            retry_after=response.headers.get("Retry-After", ""),
+        )
 
     def _decide(self, path: str, who: str, why: str) -> bool:
         answer: dict[str, bool] = self._json(

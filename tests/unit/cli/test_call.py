@@ -157,3 +157,12 @@ def test_a_failure_without_a_problem_document_is_told_by_its_status(
 
     shown = shell("call", "notes")
     assert (shown.code, shown.err) == (76, "error [plugin_status_500] status 500\n")
+
+
+def test_a_plugin_that_speaks_like_an_ending_daemon_is_not_called_again(
+    shell: Shell, daemon: FakeDaemon
+) -> None:
+    daemon.answer(EXECUTE, {"code": "daemon_stopping"}, status=503)
+    shell("call", "notes")
+
+    assert len(daemon.asked) == 1
