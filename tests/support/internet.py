@@ -5,7 +5,6 @@ Its fixtures are registered in tests/conftest.py, as the addresses can be there 
 
 import fcntl
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -15,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-_NAMESPACE = f"far-{os.getpid()}-{os.urandom(3).hex()}"
+_NAMESPACE, _VETH = "orchestrator-far", "orc-far"
+"""One name for all runs, which take turns: what a killed run left is found, and removed."""
 
 FAR = "198.51.100.10"
 """Stands for an address that the operator allows; documentation addresses are no internet.
@@ -65,9 +65,10 @@ def addresses() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def internet(tmp_path_factory: pytest.TempPathFactory, addresses: None) -> Iterator[FarSide]:
     """Addresses behind the host, in a network namespace, where far_side.py answers."""
-    namespace, veth = _NAMESPACE, f"vg{os.getpid() % 100_000}"
+    namespace, veth = _NAMESPACE, _VETH
     log = tmp_path_factory.mktemp("far") / "log"
     log.touch()
+    _remove_internet()
     _ip("netns", "add", namespace)
     process = None
     try:
@@ -88,8 +89,12 @@ def internet(tmp_path_factory: pytest.TempPathFactory, addresses: None) -> Itera
         if process is not None:
             process.kill()
             process.wait()
-        _ip("link", "delete", veth, check=False)
-        _ip("netns", "delete", namespace, check=False)
+        _remove_internet()
+
+
+def _remove_internet() -> None:
+    _ip("link", "delete", _VETH, check=False)
+    _ip("netns", "delete", _NAMESPACE, check=False)
 
 
 @pytest.fixture(scope="session")
