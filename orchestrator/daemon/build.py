@@ -17,6 +17,7 @@ from orchestrator.daemon.network_access import plugin_networks
 from orchestrator.daemon.orphans import orphans_of
 from orchestrator.daemon.pages import ways_in
 from orchestrator.daemon.settings import DaemonSettings
+from orchestrator.daemon.stack import stack_of
 from orchestrator.daemon.state import open_state
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.events.desk import EventDesk
@@ -37,6 +38,7 @@ from orchestrator.manager.rebuilding import take_up
 from orchestrator.manager.rollout_commands import RolloutCommands
 from orchestrator.manager.watch import Watch, plugin_watch
 from orchestrator.monitoring.happenings import CountingAuditor
+from orchestrator.monitoring.stack.stack import MonitoringStack
 from orchestrator.sandbox.callers import CallLedger
 from orchestrator.sandbox.code import CodeSandbox
 from orchestrator.sandbox.deadlines import DeadlineWheel
@@ -72,6 +74,7 @@ class Daemon:
     leftovers: Leftovers
     orphans: Orphans
     monitoring: Monitoring
+    stack: MonitoringStack
 
 
 @asynccontextmanager
@@ -170,6 +173,9 @@ async def build(
             code=code,
             clock=clock,
         )
+        monitoring_stack = stack_of(
+            settings, backends, fleet=fleet, base_lock=base_lock, clock=clock
+        )
         gate, ui = ways_in(manager)
         api = Api(
             facts=Facts(
@@ -195,6 +201,7 @@ async def build(
                 settings, backends, place_of(settings), fleet=fleet, audit=audit, clock=clock
             ),
             metrics=monitoring.exporter,
+            stack=monitoring_stack,
             now=clock.now,
             shut_down=shut_down,
         )
@@ -218,6 +225,7 @@ async def build(
             ),
             orphans=orphans_of(settings, backends, store=store, bus=bus, clock=clock),
             monitoring=monitoring,
+            stack=monitoring_stack,
         )
 
 

@@ -149,6 +149,7 @@ def _tasks(daemon: Daemon) -> dict[str, Callable[[], Awaitable[None]]]:
         "sampler": daemon.monitoring.sampler.run,
         "looks": daemon.monitoring.looks.run,
         "metrics": daemon.monitoring.listener.run,
+        "stack": daemon.stack.run,
         "orphans": lambda: daemon.orphans.run(lambda: manager.policy.reconcile),
     }
 

@@ -24,6 +24,7 @@ from orchestrator.model.base import Model
 from orchestrator.model.events import as_cloud_event
 from orchestrator.model.status import LastWords
 from orchestrator.monitoring.exporter import Exporter
+from orchestrator.monitoring.stack.stack import MonitoringStack
 from orchestrator.policy.explain import explain
 from orchestrator.sandbox.code import CodeSandbox
 from orchestrator.server.audit_routes import AuditApi
@@ -50,6 +51,8 @@ class ApplyRequest(Model):
 
     paths: tuple[str, ...] = Field(min_length=1)
     config: str | None = None
+    monitoring: bool | None = None
+    """Whether the monitoring stack is to run, whatever the file says; None: as it was."""
 
 
 class ShutdownRequest(Model):
@@ -92,6 +95,7 @@ class Api:
         rollouts: RolloutApi,
         backups: Backups,
         metrics: Exporter,
+        stack: MonitoringStack,
         now: Callable[[], float],
         shut_down: Callable[[], None],
     ) -> None:
@@ -108,6 +112,7 @@ class Api:
         self._rollouts = rollouts
         self._backups = backups
         self._metrics = metrics
+        self._stack = stack
         self._now = now
         self._shut_down = shut_down
 
@@ -128,6 +133,7 @@ class Api:
                 ui_route(self._ui),
                 backup_route(self._backups),
                 metrics_route(self._metrics.scrape),
+                Route("/v1/monitoring", self.monitoring, methods=["GET"]),
             ],
             exception_handlers={OrchestratorError: _problem},
         )
@@ -159,8 +165,12 @@ class Api:
         names = await self._manager.apply(
             [Path(path) for path in wish.paths],
             Path(wish.config) if wish.config is not None else None,
+            monitoring=wish.monitoring,
         )
         return JSONResponse({"plugins": names})
+
+    async def monitoring(self, request: Request) -> Response:
+        return JSONResponse(asdict(self._stack.state()))
 
     async def plugins(self, request: Request) -> Response:
         return JSONResponse([asdict(row) for row in statuses(self._manager.fleet)])
@@ -219,6 +229,7 @@ class Api:
         swept = (0, 0)
         if wish.down:
             await self._code.close()
+            await self._stack.close()
             swept = await self._manager.down(with_volumes=wish.volumes)
         self._shut_down()
         return JSONResponse({"containers": swept[0], "volumes": swept[1]})

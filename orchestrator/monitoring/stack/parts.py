@@ -18,6 +18,7 @@ INNER: Final = "inner"
 DOOR: Final = "door"
 PROMETHEUS: Final = "prometheus"
 GRAFANA: Final = "grafana"
+RELAYS: Final = (INNER, DOOR)
 
 RELAY_FOLDER: Final = "/run/relay"
 FILES_FOLDER: Final = "/etc/orchestrator"

@@ -27,6 +27,12 @@ async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.write_eof()
 
 
+def place(text: str) -> tuple[str, int]:
+    """`127.0.0.1:80` or `[::1]:80`."""
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 class Pair:
     """Whoever connects here is connected there."""
 
@@ -40,8 +46,7 @@ class Pair:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(rest)  # noqa: PTH108 - its predecessor's; pathlib costs memory here
             return await asyncio.start_unix_server(self.serve, rest)
-        host, _, port = rest.rpartition(":")
-        return await asyncio.start_server(self.serve, host, int(port))
+        return await asyncio.start_server(self.serve, *place(rest))
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """The task is the server's."""
@@ -66,8 +71,7 @@ class Pair:
         kind, _, rest = self.connect.partition(":")
         if kind == "unix":
             return await asyncio.open_unix_connection(rest)
-        host, _, port = rest.rpartition(":")
-        return await asyncio.open_connection(host, int(port))
+        return await asyncio.open_connection(*place(rest))
 
     async def both(
         self,
