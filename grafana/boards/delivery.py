@@ -184,14 +184,14 @@ BOARD: Final = Board(
                 ),
                 lines(
                     "Delivered",
-                    per("subscriber", rate("events_delivered_total", "subscriber")),
+                    per("plugin", rate("events_delivered_total", "plugin")),
                     unit="eps",
                     stacked=True,
                     width=6,
                 ),
                 lines(
                     "Failed tries",
-                    per("subscriber", rate("events_failed_tries_total", "subscriber")),
+                    per("plugin", rate("events_failed_tries_total", "plugin")),
                     unit="eps",
                     stacked=True,
                     width=6,
@@ -199,10 +199,10 @@ BOARD: Final = Board(
                 lines(
                     "Waiting and dead",
                     (
-                        "sum by (subscriber) (orchestrator_events_pending{@})",
-                        "{{subscriber}} waiting",
+                        "sum by (plugin) (orchestrator_events_pending{@})",
+                        "{{plugin}} waiting",
                     ),
-                    ("sum by (subscriber) (orchestrator_events_dead{@})", "{{subscriber}} dead"),
+                    ("sum by (plugin) (orchestrator_events_dead{@})", "{{plugin}} dead"),
                     unit="short",
                     width=6,
                 ),

@@ -172,6 +172,7 @@ BOARD: Final = Board(
                 lines(
                     "Warm sandboxes",
                     ("sum(orchestrator_code_pool_waiting{@})", "waiting"),
+                    ("sum(orchestrator_code_pool_starting{@})", "starting"),
                     ("sum(orchestrator_code_pool_size{@})", "limit"),
                     unit="short",
                     limit="limit",

@@ -34,6 +34,7 @@ OUTCOMES: Final = {
     "deadline_exceeded": PURPLE,
     "overloaded": ORANGE,
     "plugin_not_running": "#8f3bb8",
+    "caller_error": "#5794f2",
     "invalid_input": "#8ab8ff",
     "invalid_output": "#fa6400",
     "caller_left": GREY,

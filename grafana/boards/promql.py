@@ -4,8 +4,10 @@ from typing import Final
 
 INSTANCE: Final = 'instance=~"$instance"'
 PLUGIN: Final = f'{INSTANCE},plugin=~"$plugin"'
-FAILED: Final = 'outcome!~"ok|caller_left|invalid_input|unknown_tool|request_too_large"'
-"""What counts against a plugin: not what its callers did wrong."""
+FAILED: Final = (
+    'outcome!~"ok|caller_left|caller_error|invalid_input|unknown_tool|request_too_large"'
+)
+"""What counts against a plugin: not what its callers did wrong. The rules say the same."""
 LATENCY: Final = "plugin_call_duration_seconds"
 
 
