@@ -194,7 +194,7 @@ async def build(
             backups=backups_of(
                 settings, backends, place_of(settings), fleet=fleet, audit=audit, clock=clock
             ),
-            metrics=monitoring.exporter,
+            metrics=monitoring.listener,
             now=clock.now,
             shut_down=shut_down,
         )
