@@ -200,7 +200,7 @@ async def build(
             backups=backups_of(
                 settings, backends, place_of(settings), fleet=fleet, audit=audit, clock=clock
             ),
-            metrics=monitoring.exporter,
+            metrics=monitoring.listener,
             stack=monitoring_stack,
             now=clock.now,
             shut_down=shut_down,
