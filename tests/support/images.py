@@ -12,6 +12,8 @@ from orchestrator.engine.base_image import ensure_base
 from orchestrator.engine.docker_client import DockerClients
 from orchestrator.engine.docker_images import DockerImages
 from orchestrator.engine.guard_image import ensure_guard_image
+from orchestrator.engine.stack_images import ensure_prometheus_image
+from orchestrator.model.monitoring import MonitoringConfig
 
 
 async def make_images(cache: Path) -> None:
@@ -20,6 +22,8 @@ async def make_images(cache: Path) -> None:
         images = DockerImages(clients)
         await ensure_base(images, cache=cache, progress=_tell)
         await ensure_guard_image(images, cache=cache, progress=_tell)
+        image = MonitoringConfig().prometheus_image
+        await ensure_prometheus_image(images, image, cache=cache, progress=_tell)
     finally:
         await clients.aclose()
 

@@ -13,6 +13,8 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import yaml
+
 from orchestrator.client.client import DaemonClient
 from tests.support.instance import Instance, engine, eventually
 from tests.support.workshop import Workshop
@@ -97,6 +99,18 @@ class Scene:
         self.upstream = upstream
         self._mark = f"\n# {uuid.uuid4()}\n"  # a build of its own, as builds are measured
 
+    def policy(self, **monitoring: Any) -> None:
+        """orchestrator.yaml; `monitoring` is what stands there under that name."""
+        policy = {
+            "egress": {"allowed_private": ["127.0.0.0/8"]},
+            "events": {"max_tries": 1},
+            "reconcile": {"full_pass_seconds": 1},
+            "rollout": {"min_healthy_seconds": 0.5, "progress_deadline_seconds": 10},
+        }
+        self.instance.config.write_text(
+            yaml.safe_dump({"policy": policy, "monitoring": monitoring})
+        )
+
     def write(self, *, broken: bool = False) -> None:
         """The manifests; `broken` is a shop that does not start."""
         wanted: list[Any] = [
@@ -120,7 +134,6 @@ class Scene:
             permissions=wanted,
             config={"broken": broken},
             limits={"max_cpu_percent": 20},
-            rollout={"min_healthy_seconds": 0.5, "progress_deadline_seconds": 10},
         )
         self.workshop.script(
             STOCK,
@@ -167,7 +180,7 @@ class Scene:
             client.kill(self.instance.ps()[STOCK]["container_id"])
         self.write(broken=True)
         self.instance.run("up", "--detach", str(self.instance.manifests))
-        eventually(lambda: "back" in self.instance.ps()[SHOP]["detail"], seconds=40)
+        eventually(lambda: self.instance.ps()[SHOP]["sub_state"] == "rolled_back", seconds=40)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ label `orchestrator.role`, which the reconcile loop passes over, so it is the on
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,6 +141,8 @@ class MonitoringStack:
         async with self._one:
             for container in await self._engine.list(self._labels):
                 await self._engine.remove(container.container_id)
+            self._running = {}
+            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     def state(self) -> StackState:
         config = self._wanted()
