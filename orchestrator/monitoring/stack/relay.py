@@ -87,8 +87,11 @@ class Pair:
                 group.create_task(carry(there, writer))  # type: ignore[arg-type]
         except* OSError:
             pass
-        with contextlib.suppress(OSError):
-            await writer.drain()
+        async with asyncio.timeout(IDLE_SECONDS):  # what is still to be sent is sent
+            for each in (writer, other):
+                each.close()
+                with contextlib.suppress(OSError):
+                    await each.wait_closed()
 
 
 class Idle:
