@@ -1,5 +1,6 @@
 """What `up` says of the monitoring stack."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ import click
 
 from orchestrator.cli.render import one_line
 from orchestrator.client.client import DaemonClient
+from orchestrator.client.problem import DaemonProblem
 
 WAIT_SECONDS: Final = 600.0
 """Longest wait for the stack: its images are made from packages, or pulled."""
@@ -16,14 +18,15 @@ POLL_SECONDS: Final = 0.3
 WIDTH: Final = 300
 
 
-def tell_monitoring(client: DaemonClient) -> None:
+def tell_monitoring(client: DaemonClient, *, wait: bool = True) -> None:
     """One line for what runs, and one for each part that does not.
 
     Waits until it runs or is known not to; says nothing where nobody wants it.
     """
-    state = _settled(client)
-    for line in monitoring_lines(state):
-        click.echo(line, err=True)
+    with contextlib.suppress(DaemonProblem):  # of an earlier version: it has no such stack
+        state = _settled(client) if wait else client.monitoring()
+        for line in monitoring_lines(state):
+            click.echo(line, err=True)
 
 
 def monitoring_lines(state: Mapping[str, Any]) -> list[str]:

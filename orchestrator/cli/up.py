@@ -17,7 +17,7 @@ from orchestrator.cli.context import (
     settings_of,
 )
 from orchestrator.cli.exits import BY_KIND, OK
-from orchestrator.cli.monitoring import monitoring_lines, tell_monitoring
+from orchestrator.cli.monitoring import tell_monitoring
 from orchestrator.cli.permissions import held_lines
 from orchestrator.cli.progress import Progress, fell_short, settled
 from orchestrator.cli.render import plugin_rows, printable, repair_lines
@@ -114,8 +114,7 @@ def _follow(
     client: DaemonClient, names: Sequence[str], *, detach: bool, wait: bool, ours: bool
 ) -> int:
     if detach and not wait:
-        for line in monitoring_lines(client.monitoring()):
-            click.echo(line, err=True)
+        tell_monitoring(client, wait=False)
         click.echo(f"{len(names)} plugins wanted; `orchestrator ps` shows them", err=True)
         return BY_KIND[Kind.DENIED] if _tell_held(client.plugins(), names) else OK
     plugins = _wait(client, names)
