@@ -13,7 +13,7 @@ from grafana.boards.kit import (
     ranking,
     timeline,
 )
-from grafana.boards.promql import increase, per, rate, top, whole
+from grafana.boards.promql import born, increase, moved, per, rate, top, whole
 
 _OUTCOMES: Final = {
     "started": "blue",
@@ -93,7 +93,7 @@ BOARD: Final = Board(
             panels=(
                 lines(
                     "Rollouts by outcome",
-                    per("outcome", increase("rollouts_total", "outcome")),
+                    per("outcome", moved("rollouts_total", "outcome")),
                     unit="short",
                     bars=True,
                     colors=_OUTCOMES,
@@ -109,7 +109,7 @@ BOARD: Final = Board(
                 ),
                 lines(
                     "Drift by field",
-                    per("field", increase("reconcile_drift_total", "field")),
+                    per("field", born("reconcile_drift_total", "field")),
                     unit="short",
                     bars=True,
                     about="Changes from outside that were found on running containers.",
@@ -151,7 +151,7 @@ BOARD: Final = Board(
                 ),
                 lines(
                     "Image builds",
-                    per("outcome", increase("image_builds_total", "outcome")),
+                    per("outcome", moved("image_builds_total", "outcome")),
                     unit="short",
                     bars=True,
                 ),

@@ -13,7 +13,7 @@ from grafana.boards.kit import (
     number,
     timeline,
 )
-from grafana.boards.promql import increase, per, quantiles, rate, whole
+from grafana.boards.promql import increase, moved, per, quantiles, rate, whole
 
 _SCRAPE: Final = 'job="orchestrator",instance=~"$instance"'
 
@@ -120,7 +120,7 @@ BOARD: Final = Board(
                 ),
                 lines(
                     "Tasks that failed",
-                    per("task", increase("daemon_task_failures_total", "task")),
+                    per("task", moved("daemon_task_failures_total", "task")),
                     unit="short",
                     bars=True,
                     about="Each is begun anew.",

@@ -75,6 +75,12 @@ def by_threshold() -> board_builders.FieldColor:
     return board_builders.FieldColor().mode(dashboard.FieldColorModeId.THRESHOLDS)
 
 
+def by_name() -> board_builders.FieldColor:
+    """A plugin has one colour on all charts."""
+    mode = dashboard.FieldColorModeId.PALETTE_CLASSIC_BY_NAME
+    return board_builders.FieldColor().mode(mode)
+
+
 def fixed(color: str) -> dashboard.DynamicConfigValue:
     return dashboard.DynamicConfigValue(
         id_val="color", value={"mode": "fixed", "fixedColor": color}
@@ -178,6 +184,7 @@ def lines(
         )
         .unit(unit)
         .min(0)
+        .color_scheme(by_name())
         .line_width(1)
         .fill_opacity(60 if bars else 25 if stacked else 12)
         .gradient_mode(common.GraphGradientMode.OPACITY)

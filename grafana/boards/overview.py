@@ -109,7 +109,7 @@ _CALLS: Final = Row(
     panels=(
         lines(
             "Calls by outcome",
-            per("outcome", rate("plugin_calls_total", "outcome")),
+            per("outcome", rate("plugin_calls_total", "outcome") + " > 0"),
             unit="reqps",
             stacked=True,
             colors=OUTCOMES,

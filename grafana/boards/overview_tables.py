@@ -28,7 +28,8 @@ from grafana.boards.promql import (
 
 _CLEAR: Final = "transparent"
 _SEVERITIES: Final = {"critical": ("critical", "red"), "warning": ("warning", "orange")}
-_UNSEEN: Final = ("Time", "Value", "__name__", "alertstate", "job", "instance", "outcome", "le")
+_UNSEEN: Final = ("Time", "Value")
+_FIRING: Final = 'max by (severity, alertname, plugin) (ALERTS{alertstate="firing"})'
 _CALLS: Final = rate("plugin_calls_total", "plugin", window="5m")
 _FAILURES: Final = rate("plugin_calls_total", "plugin", where=f"@,{FAILED}", window="5m")
 _P95: Final = rate(f"{LATENCY}_bucket", "le, plugin", window="5m")
@@ -57,12 +58,12 @@ def firing() -> table.Panel:
     return (
         table.Panel()
         .title("Firing alerts")
-        .description("What to do: docs/runbooks has a page of each alert's name.")
+        .description("Empty is well. What to do: docs/runbooks has a page of each alert's name.")
         .datasource(SOURCE)
-        .with_target(query('ALERTS{alertstate="firing"}', instant=True, table=True))
+        .with_target(query(_FIRING, instant=True, table=True))
         .unit("string")
-        .no_value("Nothing fires")
-        .transformations([_organize(_UNSEEN, order, names)])
+        .no_value("-")
+        .transformations([_organize(_UNSEEN, order, names), _sorted("Severity")])
         .override_by_name(
             "Severity",
             [
@@ -82,7 +83,6 @@ def offenders() -> table.Panel:
     refs = {chr(ord("A") + index): name for index, name in enumerate(_COLUMNS)}
     names = {"plugin": "Plugin", **{f"Value #{ref}": name for ref, name in refs.items()}}
     order = {"plugin": 0, "Value #H": 1}
-    by_failing = {"sort": [{"field": "Failing", "desc": True}]}
     panel = (
         table.Panel()
         .title("Plugins, the worst first")
@@ -98,7 +98,7 @@ def offenders() -> table.Panel:
             [
                 dashboard.DataTransformerConfig(id_val="merge", options={}),
                 _organize(("Time",), order, names),
-                dashboard.DataTransformerConfig(id_val="sortBy", options=by_failing),
+                _sorted("Failing", down=True),
             ]
         )
         .override_by_name("Plugin", [_link()])
@@ -127,6 +127,11 @@ def _organize(
         "renameByName": names,
     }
     return dashboard.DataTransformerConfig(id_val="organize", options=options)
+
+
+def _sorted(field: str, *, down: bool = False) -> dashboard.DataTransformerConfig:
+    options = {"sort": [{"field": field, "desc": down}]}
+    return dashboard.DataTransformerConfig(id_val="sortBy", options=options)
 
 
 def _link() -> dashboard.DynamicConfigValue:

@@ -19,6 +19,7 @@ from grafana.boards.plugin_rows import BESIDE, RESOURCES
 from grafana.boards.promql import (
     LATENCY,
     increase,
+    named_tools,
     per,
     quantile,
     quantiles,
@@ -31,9 +32,9 @@ from grafana.boards.promql import (
 )
 
 _TOOLS: Final = rate("plugin_tool_calls_total", "tool", where="@@")
+_TOOL_FAILURES: Final = rate("plugin_tool_failures_total", "tool", where="@@") + " > 0"
 _TOOL_SECONDS: Final = rate("plugin_tool_seconds_total", "tool", where="@@")
 _COUNT: Final = rate(f"{LATENCY}_count", where="@@")
-_NAMED_TOOLS: Final = f'label_replace({_TOOLS}, "tool", "(execute)", "tool", "")'
 _AVERAGE: Final = " / ".join(rate(f"{LATENCY}_{part}", where="@@") for part in ("sum", "count"))
 
 BOARD: Final = Board(
@@ -64,7 +65,7 @@ BOARD: Final = Board(
                     none="no calls",
                 ),
                 number(
-                    "Memory of its limit",
+                    "Memory used",
                     share("memory_bytes", "memory_limit_bytes", where="@@", by=""),
                     unit="percentunit",
                     steps=SHARE_OF_LIMIT,
@@ -89,7 +90,7 @@ BOARD: Final = Board(
             panels=(
                 lines(
                     "By outcome",
-                    per("outcome", rate("plugin_calls_total", "outcome", where="@@")),
+                    per("outcome", rate("plugin_calls_total", "outcome", where="@@") + " > 0"),
                     unit="reqps",
                     stacked=True,
                     colors=OUTCOMES,
@@ -118,7 +119,7 @@ BOARD: Final = Board(
                 ),
                 lines(
                     "By tool",
-                    per("tool", top(8, _NAMED_TOOLS)),
+                    per("tool", top(8, named_tools(_TOOLS))),
                     unit="reqps",
                     stacked=True,
                     about="(execute) is a plain call, of no tool.",
@@ -145,14 +146,14 @@ BOARD: Final = Board(
                 ),
                 lines(
                     "Failures by tool",
-                    per("tool", top(8, rate("plugin_tool_failures_total", "tool", where="@@"))),
+                    per("tool", top(8, named_tools(_TOOL_FAILURES))),
                     unit="reqps",
                     stacked=True,
                     width=6,
                 ),
                 lines(
                     "Average time by tool",
-                    per("tool", top(8, f"{_TOOL_SECONDS} / ({_TOOLS} > 0)")),
+                    per("tool", top(8, named_tools(f"{_TOOL_SECONDS} / ({_TOOLS} > 0)"))),
                     unit="s",
                     width=6,
                 ),

@@ -7,7 +7,7 @@ from grafana_foundation_sdk.models.text import TextMode
 
 from grafana.boards.grid import Row
 from grafana.boards.kit import YES_IS_WELL, lines, timeline
-from grafana.boards.promql import increase, per, rate
+from grafana.boards.promql import increase, moved, per, rate
 
 _SUB_STATES: Final = {
     name: color
@@ -25,13 +25,11 @@ _PERIODS: Final = [
     rate(f"plugin_cpu_{name}periods_total", where="@@") for name in ("throttled_", "")
 ]
 _COMMANDS: Final = """\
-| to see | command |
-|---|---|
-| its log | `orchestrator logs ${plugin} --follow` |
-| why it is as it is | `orchestrator status ${plugin}` |
-| what it may do | `orchestrator explain ${plugin}` |
-| what was refused | `orchestrator audit --plugin ${plugin}` |
-| its revisions | `orchestrator rollout history ${plugin}` |
+- its log: `orchestrator logs ${plugin} -f`
+- why it is as it is: `orchestrator status ${plugin}`
+- what it may do: `orchestrator explain ${plugin}`
+- what was refused: `orchestrator audit --plugin ${plugin}`
+- its revisions: `orchestrator rollout history ${plugin}`
 """
 
 
@@ -127,7 +125,7 @@ BESIDE: Final = Row(
         ),
         lines(
             "Refusals by rule",
-            per("rule", increase("security_refusals_total", "rule", where="@@")),
+            per("rule", moved("security_refusals_total", "rule", where="@@")),
             unit="short",
             bars=True,
             width=6,

@@ -28,6 +28,23 @@ def increase(
     return f"sum{_by(by)}(increase(orchestrator_{metric}{{{where}}}[{window}]))"
 
 
+def moved(metric: str, by: str, *, where: str = "@") -> str:
+    """By how much counters grew; those that stood still are left out, or legends would drown."""
+    return f"{increase(metric, by, where=where)} > 0"
+
+
+def born(metric: str, by: str) -> str:
+    """The same of a counter that is there only once it has counted: its birth is a move too."""
+    series = f"orchestrator_{metric}{{@}}"
+    new = f"sum{_by(by)}({series} unless {series} offset $__rate_interval)"
+    return f"{moved(metric, by)} or {new} > 0"
+
+
+def named_tools(expression: str) -> str:
+    """A plain call is of no tool; it gets a name for the legend."""
+    return f'label_replace({expression}, "tool", "(execute)", "tool", "")'
+
+
 def _by(labels: str) -> str:
     return f" by ({labels}) " if labels else ""
 

@@ -11,7 +11,7 @@ from grafana.boards.kit import (
     ranking,
     timeline,
 )
-from grafana.boards.promql import increase, per, rate, share, top, whole
+from grafana.boards.promql import increase, moved, per, rate, share, top, whole
 
 _REFUSALS: Final = "security_refusals_total"
 _ALERTS: Final = "security_alerts_total"
@@ -83,14 +83,14 @@ BOARD: Final = Board(
             panels=(
                 lines(
                     "By rule",
-                    per("rule", increase(_REFUSALS, "rule")),
+                    per("rule", moved(_REFUSALS, "rule")),
                     unit="short",
                     bars=True,
                     width=8,
                 ),
                 lines(
                     "By plugin",
-                    per("plugin", increase(_REFUSALS, "plugin")),
+                    per("plugin", moved(_REFUSALS, "plugin")),
                     unit="short",
                     bars=True,
                     width=8,
@@ -111,7 +111,7 @@ BOARD: Final = Board(
             panels=(
                 lines(
                     "Alerts by kind",
-                    per("alert", increase(_ALERTS, "alert")),
+                    per("alert", moved(_ALERTS, "alert")),
                     unit="short",
                     bars=True,
                     about="Quota exceeded, drift from outside, stuck, flood.",
@@ -166,7 +166,7 @@ BOARD: Final = Board(
             panels=(
                 lines(
                     "Runs by how they ended",
-                    per("reason", increase("code_runs_total", "reason")),
+                    per("reason", moved("code_runs_total", "reason")),
                     unit="short",
                     bars=True,
                     colors={"ok": "green", "timeout": "orange", "oom_killed": "red"},

@@ -1,7 +1,6 @@
 """The monitoring stack beside a real daemon, and every expression of boards and alerts on it."""
 
 import re
-import socket
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 import yaml
 
 from tests.support.instance import Instance, engine, eventually
-from tests.support.prometheus import RATE_INTERVAL, Prometheus, free_ports, prometheus
+from tests.support.prometheus import RATE_INTERVAL, Prometheus, free_ports, prometheus, until
 from tests.support.scene import SHOP, STOCK, Scene, upstream
 from tests.support.workshop import Workshop
 from tests.unit.grafana.boards import BOARDS, RULES, expressions, load
@@ -84,6 +83,10 @@ NO_GIT = {
 """Absent where nothing is synced with git, as the table of metrics says."""
 
 
+WELL = {"Tasks that failed A"}
+"""What shows nothing while all is well is asked without its last `> 0`."""
+
+
 def _plain(expression: str) -> str:
     """As Grafana would ask it, with everything chosen."""
     values = {"$__rate_interval": RATE_INTERVAL, "$instance": ".*", "$plugin": SHOP}
@@ -96,7 +99,7 @@ def _plain(expression: str) -> str:
 @pytest.mark.parametrize("name", [path.name for path in BOARDS])
 def test_every_expression_of_a_board_has_something_to_show(house: House, name: str) -> None:
     wanted = {
-        where: _plain(expression)
+        where: _plain(expression).removesuffix(" > 0" if where in WELL else "")
         for where, expression in expressions(load(name))
         if where not in NO_GIT
     }
@@ -109,7 +112,7 @@ def test_every_expression_of_a_board_has_something_to_show(house: House, name: s
         )
 
     late = {where: expression for where, expression in wanted.items() if empty(expression)}
-    eventually(lambda: not any(map(empty, late.values())), seconds=15)
+    until(lambda: not any(map(empty, late.values())), seconds=15)
     late = {where: expression for where, expression in late.items() if empty(expression)}
 
     assert late == {}
@@ -194,10 +197,13 @@ def test_nothing_but_its_own_loopback_is_in_the_network_of_prometheus(house: Hou
 
 def test_the_door_opens_on_loopback_only_and_leads_to_no_control(house: House) -> None:
     port = int(house.bundled.address.rpartition(":")[2])
-    with engine() as client:
-        gateway = client.inspect_network("bridge")["IPAM"]["Config"][0]["Gateway"]
-    with pytest.raises(OSError, match=r"refused|timed out"):
-        socket.create_connection((gateway, port), timeout=2)
+    rows = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+    ]
+    listening = {row[1] for row in rows if row[3] == "0A" and row[1].endswith(f":{port:04X}")}
+    assert listening == {f"0100007F:{port:04X}"}
 
     door = _containers(house.instance)["door"]
     sources = {mount["Source"] for mount in door["Mounts"]}
@@ -227,8 +233,8 @@ def test_a_killed_container_comes_back_and_keeps_what_it_knew(house: House) -> N
 
 
 def test_the_pages_of_prometheus_are_served(house: House) -> None:
-    with urllib.request.urlopen(f"{house.bundled.address}/alerts", timeout=5) as answer:
-        assert b"PluginDown" in answer.read() or answer.status == 200
+    with urllib.request.urlopen(house.bundled.address, timeout=5) as answer:
+        assert b"Prometheus" in answer.read()
 
 
 def test_down_takes_all_of_it_away(house: House) -> None:
