@@ -24,7 +24,7 @@ class Stand:
     def __post_init__(self) -> None:
         self.listener = MetricsListener(scrape=self.scrape, wanted=lambda: self.wanted)
 
-    def scrape(self, accept: str) -> tuple[str, bytes]:
+    async def scrape(self, accept: str) -> tuple[str, bytes]:
         self.accepted.append(accept)
         return TEXT, b"up 1\n"
 
