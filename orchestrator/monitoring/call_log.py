@@ -35,7 +35,7 @@ class CallLog:
             return
         before, self._untold = self._untold, 0
         _LOG.warning(
-            "a call of %s for %s ended with %s%s",
+            "a call of %s by %s ended with %s%s",
             *(plugin_id, call.caller or "nobody known", outcome),
             f"; {before} more before it were not told" if before else "",
             extra={
