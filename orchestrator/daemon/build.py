@@ -163,6 +163,7 @@ async def build(
             ),
         )
         monitoring = monitoring_of(
+            settings,
             instruments,
             manager=manager,
             meters=meters,
