@@ -82,7 +82,10 @@ class DaemonClient:
         self, paths: list[Path], config: Path | None, *, monitoring: bool | None = None
     ) -> list[str]:
         """Make what `paths` hold wanted; the names. Raises DaemonProblem."""
-        wish = {"paths": [str(path) for path in paths], "config": str(config) if config else None}
+        wish: dict[str, Any] = {
+            "paths": [str(path) for path in paths],
+            "config": str(config) if config else None,
+        }
         if monitoring is not None:  # a daemon of an earlier version knows no such word
             wish["monitoring"] = monitoring
         answer: dict[str, list[str]] = self._json("PUT", "/v1/desired", wish, seconds=900.0)

@@ -155,6 +155,7 @@ class Api:
             or self._audit.trouble
             or self._events.desk.trouble,
             "metrics": self._metrics.state,
+            "monitoring": asdict(self._stack.state()),
             "audit_entries_lost": self._audit.lost,
             "engine": engine,
         }
