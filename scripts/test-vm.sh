@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=${VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orchestrator-vm}
 seconds=${VM_SECONDS:-2400}
-accelerator=${VM_ACCEL:-tcg,thread=multi}
+accelerator=${VM_ACCEL:-tcg,thread=multi,tb-size=1024}
 log=$cache/console.log
 fail() { printf 'error: %s\n' "$*" >&2; exit 69; }
 command -v qemu-system-x86_64 >/dev/null || {
@@ -45,7 +45,7 @@ status=0
 timeout --foreground --kill-after 10 "$seconds" qemu-system-x86_64 -nodefaults -display none \
   -no-reboot -machine q35 -accel "$accelerator" -cpu max -smp 2 -m 3072 \
   -kernel "$parts/vmlinuz" -initrd "$parts/initrd.img" \
-  -append "console=ttyS0 panic=-1 quiet" \
+  -append "console=ttyS0 panic=-1 quiet mitigations=off" \
   $(disk root "$parts/root.ext4" snapshot=on) $(disk work "$work/work.ext4" snapshot=on) \
   $(disk engine "$work/engine.xfs" cache=unsafe) \
   -serial "file:$log" -serial stdio </dev/null | tee "$work/said" || status=$?

@@ -60,16 +60,7 @@ def _engine(engine: EngineInfo) -> Iterator[Finding]:
 
 
 def _holds(engine: EngineInfo) -> Iterator[Finding]:
-    limits_held = engine.cgroup_version in {1, 2} and engine.cgroup_driver != "none"
-    yield Finding(
-        check="limits",
-        verdict=Verdict.OK if limits_held else Verdict.PROBLEM,
-        found=f"cgroup v{engine.cgroup_version}, driver {engine.cgroup_driver}",
-        advice=""
-        if limits_held
-        else "this engine drops memory, CPU and process limits silently; use a rootful engine, "
-        "or delegate cgroup v2 controllers to the rootless one",
-    )
+    yield _limits(engine)
     seccomp = any("seccomp" in option for option in engine.security_options)
     yield Finding(
         check="seccomp",
@@ -98,6 +89,21 @@ def _holds(engine: EngineInfo) -> Iterator[Finding]:
             found="the engine runs without root",
             advice="disks of exact size cannot be made: /data is a tmpfs",
         )
+
+
+def _limits(engine: EngineInfo) -> Finding:
+    found = f"cgroup v{engine.cgroup_version}, driver {engine.cgroup_driver}"
+    if not engine.unheld:
+        return Finding(check="limits", verdict=Verdict.OK, found=found)
+    return Finding(
+        check="limits",
+        verdict=Verdict.WARNING if engine.holds_limits else Verdict.PROBLEM,
+        found=f"{found}; not held: {', '.join(engine.unheld)}",
+        advice="a plugin above its memory limit may swap: turn swap off, or boot with swapaccount=1"
+        if engine.holds_limits
+        else "this engine drops these limits silently; use a rootful engine, or delegate all "
+        "controllers of cgroup v2 to the rootless one",
+    )
 
 
 def _disk(facts: MachineFacts) -> Iterator[Finding]:

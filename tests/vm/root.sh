@@ -71,6 +71,7 @@ printf 'tester:x:1000:\ndocker:x:999:tester\n' >>"$root/etc/group"
 printf '127.0.0.1 localhost vm\n' >"$root/etc/hosts"
 echo vm >"$root/etc/hostname"
 for name in iptables ip6tables; do ln -sf "$name-nft" "$root/usr/sbin/$name"; done
+ln -sf gcc "$root/usr/bin/cc"
 mkdir -p "$root"/{proc,sys,dev,run,tmp,work,root,home/tester,var/lib/docker,var/log}
 rm -rf "$root/var/run"; ln -s /run "$root/var/run"
 
