@@ -36,6 +36,13 @@ _DISK_ADVICE: Final[Mapping[DiskWay, tuple[str, ...]]] = MappingProxyType(
         DiskWay.TMPFS: ("/data is exact, but empty after each stop",),
     }
 )
+_SWAP_ADVICE: Final = (
+    "a plugin above its memory limit may swap: turn swap off, or boot with swapaccount=1"
+)
+_LIMITS_ADVICE: Final = (
+    "this engine drops these limits silently; use a rootful engine, "
+    "or delegate all controllers of cgroup v2 to the rootless one"
+)
 MINIMUM_FREE_BYTES = 1 << 30
 
 
@@ -93,17 +100,12 @@ def _holds(engine: EngineInfo) -> Iterator[Finding]:
 
 def _limits(engine: EngineInfo) -> Finding:
     found = f"cgroup v{engine.cgroup_version}, driver {engine.cgroup_driver}"
-    if not engine.unheld:
-        return Finding(check="limits", verdict=Verdict.OK, found=found)
-    return Finding(
-        check="limits",
-        verdict=Verdict.WARNING if engine.holds_limits else Verdict.PROBLEM,
-        found=f"{found}; not held: {', '.join(engine.unheld)}",
-        advice="a plugin above its memory limit may swap: turn swap off, or boot with swapaccount=1"
-        if engine.holds_limits
-        else "this engine drops these limits silently; use a rootful engine, or delegate all "
-        "controllers of cgroup v2 to the rootless one",
-    )
+    verdict, advice = Verdict.OK, ""
+    if engine.unheld:
+        found += f"; not held: {', '.join(engine.unheld)}"
+        verdict = Verdict.WARNING if engine.holds_limits else Verdict.PROBLEM
+        advice = _SWAP_ADVICE if engine.holds_limits else _LIMITS_ADVICE
+    return Finding(check="limits", verdict=verdict, found=found, advice=advice)
 
 
 def _disk(facts: MachineFacts) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 # The first and only process of the virtual machine: brings the engine up, runs the tests, ends it.
 # What it prints on the first serial line is the log; pytest's lines and the result go to the second.
 export PATH=/usr/local/bin:/usr/sbin:/usr/bin PYTHONPATH=/work/site HOME=/root LANG=C.UTF-8
-export PYTHONDONTWRITEBYTECODE=1
+export PYTHONDONTWRITEBYTECODE=1 TESTS_PATIENCE=10 TESTS_IN_VM=1
 result=/dev/ttyS1
 finish() { echo "vm: $*" >"$result"; sync; busybox poweroff -f; }
 say() { echo "vm: $(cut -d. -f1 /proc/uptime) s: $*"; }
@@ -32,7 +32,11 @@ say "starting the engine"
 mkdir -p /sys/fs/cgroup/services/docker
 echo '+cpu +memory +pids +io +cpuset' >/sys/fs/cgroup/cgroup.subtree_control
 echo '+cpu +memory +pids' >/sys/fs/cgroup/services/cgroup.subtree_control
-(echo "$BASHPID" >/sys/fs/cgroup/services/docker/cgroup.procs; exec dockerd) >/var/log/dockerd.log 2>&1 &
+engine() {
+  echo "$BASHPID" >/sys/fs/cgroup/services/docker/cgroup.procs
+  while :; do dockerd || true; done # tests end it, and count on its coming back
+}
+engine >/var/log/dockerd.log 2>&1 &
 for _ in $(seq 600); do [ ! -S /run/docker.sock ] || break; sleep 0.2; done
 docker info
 for image in /work/images/*.tar; do docker load --quiet --input "$image"; done
