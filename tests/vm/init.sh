@@ -2,7 +2,7 @@
 # The first and only process of the virtual machine: brings the engine up, runs the tests, ends it.
 # What it prints on the first serial line is the log; pytest's lines and the result go to the second.
 export PATH=/usr/local/bin:/usr/sbin:/usr/bin PYTHONPATH=/work/site HOME=/root LANG=C.UTF-8
-export PYTHONDONTWRITEBYTECODE=1 TESTS_PATIENCE=10 TESTS_IN_VM=1 NO_COLOR=1
+export PYTHONDONTWRITEBYTECODE=1 TESTS_PATIENCE=10 TESTS_IN_VM=1 NO_COLOR=1 CI=1
 result=/dev/ttyS1
 finish() { echo "vm: $*" >"$result"; sync; busybox poweroff -f; }
 say() { echo "vm: $(cut -d. -f1 /proc/uptime) s: $*"; }
@@ -23,6 +23,7 @@ echo vm >/proc/sys/kernel/hostname
 ip link set lo up
 modprobe -a overlay br_netfilter loop xfs
 chown -R tester: /home/tester
+install -d -o tester /work/.hypothesis
 
 # The engine's folder lies on a file system that counts bytes by project.
 mkfs.xfs -q /dev/vdc
