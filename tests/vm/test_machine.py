@@ -3,12 +3,16 @@
 The daemon runs as a user of the group `docker`, as one does who has no root: so no loop disks.
 """
 
+import contextlib
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from orchestrator.client.client import DaemonClient
+from orchestrator.client.spawn import daemon_command
 from tests.support.instance import PATIENCE, Instance, engine, eventually, new_name
 from tests.support.probe import Probe, probe_builder
 
@@ -39,12 +43,32 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probe]:
             "max_execution_time_sec": int(60 * PATIENCE),
         },
     )
-    try:
-        instance.up("--config", str(instance.config))
-        yield Probe(instance, "probe")
-    finally:
-        instance.destroy()
+    with daemon(instance):
+        try:
+            instance.up("--config", str(instance.config))
+            yield Probe(instance, "probe")
+        finally:
+            instance.destroy()
     assert instance.left_over() == []
+
+
+@contextlib.contextmanager
+def daemon(instance: Instance) -> Iterator[None]:
+    """As a service: `up` gives one that it starts half a minute, too little for this processor."""
+    folder = instance.home / instance.name
+    folder.mkdir(parents=True)
+    with (folder / "daemon.log").open("ab") as log:
+        process = subprocess.Popen(
+            daemon_command(instance.name), env=instance.environment(), stdout=log, stderr=log
+        )
+    client = DaemonClient(folder / "daemon.sock")
+    try:
+        eventually(client.is_running, seconds=60, every=2)
+        yield
+        process.wait(60 * PATIENCE)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def kernels(probe: Probe, file: str) -> str:
