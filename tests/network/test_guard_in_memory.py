@@ -20,27 +20,10 @@ from orchestrator.manager.guard_answers import (
 from orchestrator.manager.network_guard import GuardFailed, NetworkGuard
 from orchestrator.model.container import ContainerSpec, ContainerState
 from orchestrator.policy.guard import GuardRules
+from tests.support.nft import HOST, NFT, play_helper
 
 RULES = GuardRules(quota_bytes=1_000, internet=True)
 LABELS = {LABEL_INSTANCE: "one"}
-HOST = """\
-1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever
-4: eth0    inet 192.0.2.2/24 brd 192.0.2.255 scope global eth0\\       valid_lft forever
-9: tun0    inet 10.8.0.2 peer 10.8.0.1/32 scope global tun0\\       valid_lft forever
---
-default via 192.0.2.1 dev eth0
-0.0.0.0/1 via 10.8.0.1 dev tun0
-192.0.2.0/24 dev eth0 scope link  src 192.0.2.2
-blackhole 10.213.8.0/24
-local 192.0.2.2 dev eth0 table local scope host  src 192.0.2.2
-"""
-COUNTERS = """\
-{"nftables": [{"metainfo": {"version": "1.0.6"}}, {"quota": {"family": "inet", "name": "traffic",\
- "table": "orchestrator", "handle": 2, "bytes": 1000, "used": 300, "inv": true}}]}
-{"nftables": [{"counter": {"name": "sent", "packets": 2, "bytes": 200}},\
- {"counter": {"name": "received", "packets": 1, "bytes": 100}},\
- {"counter": {"name": "refused", "packets": 4, "bytes": 240}}]}
-"""
 
 
 class Hands:
@@ -86,17 +69,9 @@ class House:
         )
 
     def _play(self, spec: ContainerSpec, state: ContainerState) -> None:
-        if spec.command[0] == "/usr/sbin/nft":
+        if spec.command[0] == NFT:
             self.loaded.append(spec.command[-1])
-            text = COUNTERS if "-j" in spec.command else "some words\n"
-            self._print(state, text, self.nft_exit_code)
-        elif spec.command[0] == "/bin/sh":
-            self._print(state, HOST, 0)
-
-    def _print(self, state: ContainerState, text: str, exit_code: int) -> None:
-        for line in text.splitlines():
-            self.engine.log(state.container_id, line)
-        self.engine.die(state.container_id, exit_code=exit_code)
+        play_helper(self.engine, spec, state, nft_exit_code=self.nft_exit_code)
 
 
 async def test_the_rules_are_loaded_before_the_network_mode_is_known() -> None:
