@@ -171,7 +171,7 @@ class NetworkGuard:
         self._left = False
 
     async def networked(self) -> set[str]:
-        """Plugins that have a network, be it without a pause: a daemon killed in between left it."""
+        """Plugins that have a network, be it that a daemon was killed before it had a pause."""
         found = await self._networks.list({**self._labels, LABEL_ROLE: ROLE_NETWORK})
         return {network.label(LABEL_GUARDS) for network in found}
 

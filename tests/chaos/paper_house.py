@@ -40,7 +40,7 @@ from orchestrator.sandbox.desk import invoke
 from tests.chaos.boundaries import Boundaries, Killed, Wrapped
 from tests.support.paper import Players
 
-SECONDS: Final = 10.0
+SECONDS: Final = 60.0
 """No wait of a test is longer, on however busy a machine."""
 
 
@@ -146,31 +146,48 @@ class PaperHouse:
         else:
             await self.daemon.manager.down(with_volumes=False)
 
-    async def die(self, act: Callable[[], Awaitable[Any]], *, at: int, before: bool) -> bool:
-        """Kill the daemon that `act` makes work at that boundary; False if it never got there."""
+    async def die(
+        self,
+        act: Callable[[], Awaitable[Any]],
+        *,
+        at: int,
+        before: bool,
+        done: Callable[[], Awaitable[Any]] | None = None,
+    ) -> bool:
+        """Kill the daemon that `act` makes work at that boundary; False if it never got there.
+
+        It has until `done` comes to its end: by default, until all is as the manifests say.
+        """
         self.answered = False
         killed = self.boundaries.arm(at, before=before)
         try:
             async with self.daemon_runs():
-                await self._act_until(act, killed)
+                await self._act_until(act, done or self.converged, killed)
                 self.boundaries.hold()
         except* Killed:
             pass
         self.boundaries.release()
         return killed.is_set()
 
-    async def _act_until(self, act: Callable[[], Awaitable[Any]], killed: asyncio.Event) -> None:
+    async def _act_until(
+        self,
+        act: Callable[[], Awaitable[Any]],
+        done: Callable[[], Awaitable[Any]],
+        killed: asyncio.Event,
+    ) -> None:
         async with asyncio.timeout(SECONDS), asyncio.TaskGroup() as group:
-            acting = group.create_task(self._act(act))
+            acting = group.create_task(self._act(act, done))
             died = group.create_task(killed.wait())
             await asyncio.wait({acting, died}, return_when=asyncio.FIRST_COMPLETED)
             acting.cancel()
             died.cancel()
 
-    async def _act(self, act: Callable[[], Awaitable[Any]]) -> None:
+    async def _act(
+        self, act: Callable[[], Awaitable[Any]], done: Callable[[], Awaitable[Any]]
+    ) -> None:
         await act()
         self.answered = True
-        await self.converged()
+        await done()
 
     # -- what there is --------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from orchestrator.manager.guard_answers import (
 from orchestrator.manager.network_guard import GuardFailed, NetworkGuard
 from orchestrator.model.container import ContainerSpec, ContainerState
 from orchestrator.policy.guard import GuardRules
+from orchestrator.policy.guard_containers import host_spec
 from tests.support.nft import HOST, NFT, play_helper
 
 RULES = GuardRules(quota_bytes=1_000, internet=True)
@@ -296,3 +297,42 @@ def test_a_host_that_says_nothing_of_its_addresses_is_not_believed(text: str) ->
 def test_counters_that_cannot_be_read_are_no_counters(text: str) -> None:
     with pytest.raises(GuardAnswerUnreadable):
         read_counters(text)
+
+
+async def test_helpers_that_a_killed_daemon_left_go_though_nobody_needs_a_network() -> None:
+    house = House()
+    for name in ("orchestrator-one-guard-host", "orchestrator-one-gone-guard"):
+        spec = host_spec(image="guard:1", seccomp_profile="{}")
+        await house.engine.create(spec, name=name, labels={**LABELS, LABEL_ROLE: "guard-helper"})
+    await house.engine.create(spec, name="another's", labels={LABEL_ROLE: "guard-helper"})
+    await house.guard().clear()
+
+    assert [it.name for it in await house.engine.list({})] == ["another's"]
+
+
+async def test_a_helper_that_is_at_work_is_not_taken_away() -> None:
+    house = House()
+    guard = house.guard()
+    house.engine.on_start = None  # it runs until it is ended
+    async with asyncio.TaskGroup() as group:
+        at_work = group.create_task(guard.ensure("a", RULES))
+        while not await house.engine.list(LABELS):  # noqa: ASYNC110 - it looks from outside
+            await asyncio.sleep(0)
+        await guard.clear()
+        left = [it.name for it in await house.engine.list(LABELS)]
+        at_work.cancel()
+
+    assert left == ["orchestrator-one-guard-host"]
+
+
+async def test_a_helper_that_could_not_be_removed_is_taken_away_later() -> None:
+    house = House()
+    guard = house.guard()
+    await guard.clear()
+    house.engine.fail_next("remove", EngineUnavailable("away"))
+    with pytest.raises(EngineUnavailable):
+        await guard.ensure("a", RULES)
+    before = len(await house.engine.list(LABELS))
+    await guard.clear()
+
+    assert (before, await house.engine.list(LABELS)) == (1, [])
