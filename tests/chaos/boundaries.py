@@ -21,7 +21,7 @@ VERBS: Final = {
     *("set_limits", "rename", "leave"),  # of those that somebody changed
     *("connect", "disconnect"),  # networks
     *("ensure", "write"),  # volumes
-    *("pull", "build", "import_root"),  # images
+    *("pull", "build", "import_root", "tag"),  # images
 }
 READING: Final = {
     *("list", "inspect", "events", "logs", "info"),
