@@ -21,6 +21,9 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "up": ("orchestrator.cli.up", "Bring plugins up as the manifests say, and keep them so."),
         "down": ("orchestrator.cli.down", "Stop and remove everything of this instance."),
+        "start": ("orchestrator.cli.start", "Want a plugin running that was stopped."),
+        "stop": ("orchestrator.cli.stop", "Stop a plugin until `start`."),
+        "remove": ("orchestrator.cli.remove", "Take one plugin away; its data stays."),
         "daemon": ("orchestrator.cli.daemon", "Run, start, stop or restart the daemon alone."),
         "plan": ("orchestrator.cli.plan", "Show what `up` would do, without doing it."),
         "ps": ("orchestrator.cli.ps", "List the plugins and how they do."),

@@ -18,9 +18,10 @@ from orchestrator.cli.context import (
 )
 from orchestrator.cli.exits import BY_KIND, OK
 from orchestrator.cli.permissions import held_lines
-from orchestrator.cli.progress import Progress, fell_short, settled
+from orchestrator.cli.progress import Progress
 from orchestrator.cli.render import plugin_rows, printable, repair_lines
 from orchestrator.client.client import DaemonClient, DaemonNotRunning
+from orchestrator.client.settled import fell_short, settled
 from orchestrator.client.spawn import spawn, wait_for_end
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.errors import Kind, OrchestratorError

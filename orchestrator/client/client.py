@@ -55,6 +55,11 @@ class DaemonClient:
         self._path = path
         self._on_other_version = on_other_version
 
+    @property
+    def path(self) -> Path:
+        """The instance's socket."""
+        return self._path
+
     def is_running(self) -> bool:
         """Whether somebody listens."""
         try:
@@ -221,6 +226,10 @@ class DaemonClient:
         path = f"/v1/plugins/{plugin_id}/rollout/{verb}"
         answer: dict[str, Any] = self._json("POST", path, wish)
         return answer
+
+    def switch_plugin(self, plugin_id: str, verb: str, *, who: str, why: str) -> bool:
+        """`start`, `stop` or `remove`: whether that changed anything. Raises DaemonProblem."""
+        return self._decide(f"{plugin_id}/{verb}", who, why)
 
     def backup(self, path: Path, *, volumes: bool) -> dict[str, Any]:
         """Have the daemon write a backup; what is in it. Raises DaemonProblem."""

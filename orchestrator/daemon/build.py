@@ -34,6 +34,7 @@ from orchestrator.manager.permissions import PermissionSystem
 from orchestrator.manager.probe import Prober
 from orchestrator.manager.rebuilding import take_up
 from orchestrator.manager.rollout_commands import RolloutCommands
+from orchestrator.manager.switch import Switch
 from orchestrator.manager.watch import Watch, plugin_watch
 from orchestrator.sandbox.callers import CallLedger
 from orchestrator.sandbox.code import CodeSandbox
@@ -45,6 +46,7 @@ from orchestrator.server.gate import Gate
 from orchestrator.server.permission_routes import PermissionApi
 from orchestrator.server.problems import failure_problem
 from orchestrator.server.rollout_routes import RolloutApi
+from orchestrator.server.switch_routes import SwitchApi
 from orchestrator.server.ui_server import UiListener
 from orchestrator.store.audit_log import AuditLog
 from orchestrator.version import CORE_VERSION
@@ -171,6 +173,7 @@ async def build(
             permissions=PermissionApi(manager=manager, permissions=permissions),
             events=EventApi(OperatorEvents(manager=manager, desk=desk, clerk=clerk)),
             rollouts=RolloutApi(RolloutCommands(manager=manager, bus=bus, clerk=clerk)),
+            switch=SwitchApi(Switch(manager=manager, clerk=clerk)),
             backups=backups_of(
                 settings, backends, place_of(settings), fleet=fleet, audit=audit, clock=clock
             ),

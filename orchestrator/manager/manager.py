@@ -144,13 +144,20 @@ class PluginManager:
         self._clerk.held(held)
         return names
 
-    async def take(self, inputs: Inputs, note: Note) -> Deployment:
+    async def take(
+        self, inputs: Inputs, note: Note, *, held: Mapping[str, HeldUpdate] | None = None
+    ) -> Deployment:
         """Make that of one plugin wanted; `one` is held. Raises what `apply` raises."""
         new = self._overrides.settle(inputs, self.policy)
         wanted = {**self._reweighed(self.policy), new.plugin_id: new}
-        await self._take(wanted, self.policy, note, named={new.plugin_id}, held={})
+        await self._take(wanted, self.policy, note, named={new.plugin_id}, held=held or {})
         self._clerk.decisions([new])
         return new
+
+    async def withdraw(self, plugin_id: str, note: Note) -> None:
+        """Want the plugin no more; `one` is held. Raises DependenciesUnresolved."""
+        wanted = self._reweighed(self.policy, without=plugin_id)
+        await self._take(wanted, self.policy, note, named={plugin_id}, held={})
 
     def weighed(self, deployment: Deployment, overrides: Sequence[Override]) -> Deployment:
         """A deployment as it would be under those overrides. Raises PermissionRefused."""
@@ -248,11 +255,13 @@ class PluginManager:
         settled = self._overrides.settled(wanted, policy)
         self._commit(settled, policy, note, named=named, held=held)
 
-    def _reweighed(self, policy: SecurityPolicy) -> dict[str, Deployment]:
+    def _reweighed(self, policy: SecurityPolicy, without: str = "") -> dict[str, Deployment]:
         """What was asked for already, under the policy as it is now."""
         weighed: dict[str, Deployment] = {}
         errors: list[OrchestratorError] = []
         for name, deployment in self.fleet.deployments.items():
+            if name == without:
+                continue
             try:
                 inputs = self.rollouts.asked(deployment)
                 weighed[name] = self._overrides.settle(inputs, policy)

@@ -32,6 +32,7 @@ from orchestrator.server.event_routes import EventApi
 from orchestrator.server.permission_routes import PermissionApi
 from orchestrator.server.problems import PROBLEM_TYPE, RETRY_AFTER_SECONDS, error_problem
 from orchestrator.server.rollout_routes import RolloutApi
+from orchestrator.server.switch_routes import SwitchApi
 from orchestrator.server.ui_server import UiListener, ui_route
 from orchestrator.store.audit_log import AuditLog
 
@@ -88,6 +89,7 @@ class Api:
         permissions: PermissionApi,
         events: EventApi,
         rollouts: RolloutApi,
+        switch: SwitchApi,
         backups: Backups,
         now: Callable[[], float],
         shut_down: Callable[[], None],
@@ -103,6 +105,7 @@ class Api:
         self._permissions = permissions
         self._events = events
         self._rollouts = rollouts
+        self._switch = switch
         self._backups = backups
         self._now = now
         self._shut_down = shut_down
@@ -121,6 +124,7 @@ class Api:
                 *self._permissions.routes(),
                 *self._events.routes(),
                 *self._rollouts.routes(),
+                *self._switch.routes(),
                 ui_route(self._ui),
                 backup_route(self._backups),
             ],
