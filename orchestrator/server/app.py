@@ -29,6 +29,7 @@ from orchestrator.server.audit_routes import AuditApi
 from orchestrator.server.backup_routes import backup_route
 from orchestrator.server.code_route import code_route
 from orchestrator.server.event_routes import EventApi
+from orchestrator.server.metrics_server import MetricsListener, metrics_route
 from orchestrator.server.permission_routes import PermissionApi
 from orchestrator.server.problems import PROBLEM_TYPE, RETRY_AFTER_SECONDS, error_problem
 from orchestrator.server.rollout_routes import RolloutApi
@@ -91,6 +92,7 @@ class Api:
         rollouts: RolloutApi,
         switch: SwitchApi,
         backups: Backups,
+        metrics: MetricsListener,
         now: Callable[[], float],
         shut_down: Callable[[], None],
     ) -> None:
@@ -107,6 +109,7 @@ class Api:
         self._rollouts = rollouts
         self._switch = switch
         self._backups = backups
+        self._metrics = metrics
         self._now = now
         self._shut_down = shut_down
 
@@ -127,6 +130,7 @@ class Api:
                 *self._switch.routes(),
                 ui_route(self._ui),
                 backup_route(self._backups),
+                metrics_route(self._metrics.scrape),
             ],
             exception_handlers={OrchestratorError: _problem},
         )
@@ -148,6 +152,7 @@ class Api:
             "state_trouble": state_trouble(self._manager.fleet)
             or self._audit.trouble
             or self._events.desk.trouble,
+            "metrics": self._metrics.state,
             "audit_entries_lost": self._audit.lost,
             "engine": engine,
         }
