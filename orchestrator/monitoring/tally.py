@@ -26,13 +26,25 @@ class Spread:
     least: float = float("inf")
     most: float = 0.0
     buckets: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    low: float = float("inf")
+    """Shortest since `take_extremes`: the stored aggregates' own."""
+    high: float = 0.0
 
     def add(self, seconds: float) -> None:
         self.count += 1
         self.seconds += seconds
         self.buckets[bisect_left(BOUNDS, seconds)] += 1
-        self.least = min(self.least, seconds)
-        self.most = max(self.most, seconds)
+        if seconds < self.low:  # comparisons cost a third of min() and max()
+            self.low = seconds
+            self.least = min(self.least, seconds)
+        if seconds > self.high:
+            self.high = seconds
+            self.most = max(self.most, seconds)
+
+    def take_extremes(self) -> tuple[float, float]:
+        """Shortest and longest since the last time; for one reader only."""
+        taken, self.low, self.high = (self.low, self.high), float("inf"), 0.0
+        return taken
 
 
 @dataclass(slots=True)
@@ -55,7 +67,8 @@ class PluginTally:
     """By tool; "" is a plain execute."""
     failed_by_tool: dict[str, int] = field(default_factory=dict)
     callers: dict[str, int] = field(default_factory=dict)
-    """By caller: `operator`, `plugin/<id>`, …"""
+    """By caller: `operator`, `plugin:<id>`, …"""
+    failed_by_caller: dict[str, int] = field(default_factory=dict)
     exemplars: dict[int, Exemplar] = field(default_factory=dict)
     """By bucket: the latest."""
 

@@ -1,0 +1,118 @@
+"""Differences: what the tally counted since it was last looked at, as rows.
+
+A tally counts from the daemon's start, and is dropped and begun anew when its plugin goes and
+comes back. So the last look keeps the tally's object itself: what a dropped one had counted after
+the look is still to be had, and a new one is taken whole.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from orchestrator.monitoring.aggregates import Calls, Key, Row, RowKind
+from orchestrator.monitoring.counts import OUTCOME, counted
+from orchestrator.monitoring.tally import PluginTally, Spread, Tally
+from orchestrator.sandbox.observer import OK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What one plugin's tally said at a moment."""
+
+    calls: Calls = field(default_factory=Calls)
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+    tools: Mapping[str, Calls] = field(default_factory=dict)
+    callers: Mapping[str, Calls] = field(default_factory=dict)
+
+
+def look(tally: PluginTally) -> Look:
+    """As it stands; the extremes are those since the last look."""
+    failed = sum(number for outcome, number in tally.outcomes.items() if outcome != OK)
+    return Look(
+        calls=_calls(tally.spread, failed),
+        outcomes=dict(tally.outcomes),
+        tools={
+            tool: _calls(spread, tally.failed_by_tool.get(tool, 0))
+            for tool, spread in tally.tools.items()
+        },
+        callers={
+            caller: Calls(count=count, failed=tally.failed_by_caller.get(caller, 0))
+            for caller, count in tally.callers.items()
+        },
+    )
+
+
+def difference(plugin_id: str, before: Look, after: Look) -> dict[Key, Row]:
+    """The rows of what came between two looks at the same tally; none where nothing did."""
+    outcomes = {
+        name: number - before.outcomes.get(name, 0) for name, number in after.outcomes.items()
+    }
+    rows = {
+        Key(plugin_id): Row(
+            calls=_minus(after.calls, before.calls), counts=counted(OUTCOME, outcomes)
+        )
+    }
+    for kind, now, then in (
+        (RowKind.TOOL, after.tools, before.tools),
+        (RowKind.CALLER, after.callers, before.callers),
+    ):
+        rows |= {
+            Key(plugin_id, kind, name): Row(calls=_minus(calls, then.get(name, Calls())))
+            for name, calls in now.items()
+        }
+    return {key: row for key, row in rows.items() if row.calls.count}
+
+
+class TallyReader:
+    """The one reader of a tally's differences."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._seen: dict[str, tuple[PluginTally, Look]] = {}
+
+    def take(self) -> dict[Key, Row]:
+        """What was counted since the last time."""
+        rows: dict[Key, Row] = {}
+        present = dict(self._tally)
+        for plugin_id in {*present, *self._seen}:
+            rows |= self._take(plugin_id, present.get(plugin_id))
+        return rows
+
+    def _take(self, plugin_id: str, now: PluginTally | None) -> dict[Key, Row]:
+        old, before = self._seen.pop(plugin_id, (None, Look()))
+        rows: dict[Key, Row] = {}
+        if old is not None and old is not now:
+            rows, before = difference(plugin_id, before, look(old)), Look()
+        if now is None:
+            return rows
+        after = look(now)
+        self._seen[plugin_id] = (now, after)
+        for key, row in difference(plugin_id, before, after).items():
+            rows[key] = rows[key].plus(row) if key in rows else row
+        return rows
+
+
+def _calls(spread: Spread, failed: int) -> Calls:
+    low, high = spread.take_extremes()
+    return Calls(
+        count=spread.count,
+        failed=failed,
+        seconds=spread.seconds,
+        least=low,
+        most=high,
+        buckets=tuple(spread.buckets),
+    )
+
+
+def _minus(after: Calls, before: Calls) -> Calls:
+    count = after.count - before.count
+    if count <= 0:
+        return Calls()
+    earlier = before.buckets or (0,) * len(after.buckets)
+    return Calls(
+        count=count,
+        failed=max(0, after.failed - before.failed),
+        seconds=max(0.0, after.seconds - before.seconds),
+        least=after.least,
+        most=after.most,
+        buckets=tuple(now - then for now, then in zip(after.buckets, earlier, strict=True)),
+    )
