@@ -49,7 +49,7 @@ class Calls:
     least: float = math.inf
     most: float = 0.0
     buckets: tuple[int, ...] = ()
-    """By the bounds of `tally.BOUNDS`; empty where only numbers are kept: of callers."""
+    """By the bounds of `tally.BOUNDS`, of the calls that were begun; none of callers."""
 
     def plus(self, other: "Calls") -> "Calls":
         return Calls(

@@ -10,6 +10,8 @@ from typing import Final
 
 from orchestrator.model.events import EventName
 from orchestrator.model.permissions import PermissionKind
+from orchestrator.sandbox.call import FailureCode
+from orchestrator.sandbox.observer import CALLER_LEFT
 
 OUTCOME: Final = "outcome"
 """`outcome:ok`, `outcome:deadline_exceeded`, …: how calls ended."""
@@ -72,6 +74,13 @@ ENDS: Final = frozenset({EventName.PLUGIN_DIED, EventName.PLUGIN_STUCK, EventNam
 """Unwanted ends: a start that follows is a restart."""
 ALERTS: Final = ("quota_exceeded", "drifted", "stuck", "oom", "gave_up", "rolled_back")
 """Counted events that a person should see."""
+CALLERS_OWN: Final = (
+    CALLER_LEFT,
+    FailureCode.INVALID_INPUT,
+    FailureCode.UNKNOWN_TOOL,
+    FailureCode.REQUEST_TOO_LARGE,
+)
+"""Outcomes that are nobody's failure but the caller's: no error budget pays for them."""
 QUOTA_HIT: Final = "quota_exceeded"
 """Also the code of a refusal: a broker's."""
 NETWORKED: Final = (
