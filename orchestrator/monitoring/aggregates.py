@@ -6,17 +6,15 @@ report over any timeframe. Nothing here knows where rows come from or where they
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import reduce
 from itertools import zip_longest
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 from orchestrator.monitoring.sketch import Gauge
 
-T = TypeVar("T")
 MAX_COUNTS: Final = 256
 """Of one row; what would be more is counted as OTHER_COUNT."""
 OTHER_COUNT: Final = "other"
@@ -51,19 +49,6 @@ class Calls:
     buckets: tuple[int, ...] = ()
     """By the bounds of `tally.BOUNDS`, of the calls that were begun; none of callers."""
 
-    def plus(self, other: "Calls") -> "Calls":
-        return Calls(
-            count=self.count + other.count,
-            failed=self.failed + other.failed,
-            seconds=self.seconds + other.seconds,
-            least=min(self.least, other.least),
-            most=max(self.most, other.most),
-            buckets=tuple(
-                mine + theirs
-                for mine, theirs in zip_longest(self.buckets, other.buckets, fillvalue=0)
-            ),
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -76,11 +61,7 @@ class Row:
     """Things that were sampled, by name."""
 
     def plus(self, other: "Row") -> "Row":
-        return Row(
-            calls=self.calls.plus(other.calls),
-            counts=_bounded(_united(self.counts, other.counts, float.__add__)),
-            gauges=_united(self.gauges, other.gauges, Gauge.plus),
-        )
+        return merged((self, other))
 
     def total(self, name: str) -> float:
         """What was counted under that name."""
@@ -93,8 +74,20 @@ class Row:
 
 
 def merged(rows: Iterable[Row]) -> Row:
-    """All of them as one."""
-    return reduce(Row.plus, rows, Row())
+    """All of them as one: `plus` over and over, in one go."""
+    every = list(rows)
+    counts: dict[str, float] = {}
+    gauges: dict[str, list[Gauge]] = {}
+    for row in every:
+        for name, number in row.counts.items():
+            counts[name] = counts.get(name, 0.0) + number
+        for name, gauge in row.gauges.items():
+            gauges.setdefault(name, []).append(gauge)
+    return Row(
+        calls=_all_calls([row.calls for row in every if row.calls.count]),
+        counts=_bounded(counts),
+        gauges={name: Gauge.merged(parts) for name, parts in gauges.items()},
+    )
 
 
 def united(parts: Iterable[Mapping[Key, Row]]) -> dict[Key, Row]:
@@ -156,13 +149,17 @@ def merged_text(left: str, right: str) -> str:
 # ---------------------------------------------------------------------------------------------
 
 
-def _united(
-    left: Mapping[str, T], right: Mapping[str, T], plus: Callable[[T, T], T]
-) -> dict[str, T]:
-    both = dict(left)
-    for name, value in right.items():
-        both[name] = plus(both[name], value) if name in both else value
-    return both
+def _all_calls(parts: Sequence[Calls]) -> Calls:
+    return Calls(
+        count=sum(part.count for part in parts),
+        failed=sum(part.failed for part in parts),
+        seconds=math.fsum(part.seconds for part in parts),
+        least=min((part.least for part in parts), default=math.inf),
+        most=max((part.most for part in parts), default=0.0),
+        buckets=tuple(
+            sum(numbers) for numbers in zip_longest(*(p.buckets for p in parts), fillvalue=0)
+        ),
+    )
 
 
 def _bounded(counts: dict[str, float]) -> dict[str, float]:

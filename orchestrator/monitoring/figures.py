@@ -7,7 +7,9 @@ from types import MappingProxyType
 
 from orchestrator.monitoring.aggregates import Calls, Key, Row, RowKind, merged
 
-NOTHING: Mapping[str, Row] = MappingProxyType({})
+
+def _no_rows() -> Mapping[str, Row]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,8 +17,8 @@ class PluginFigures:
     """One plugin within a timeframe."""
 
     row: Row = field(default_factory=Row)
-    tools: Mapping[str, Row] = NOTHING
-    callers: Mapping[str, Row] = NOTHING
+    tools: Mapping[str, Row] = field(default_factory=_no_rows)
+    callers: Mapping[str, Row] = field(default_factory=_no_rows)
     points: Mapping[int, Row] = field(default_factory=lambda: MappingProxyType({}))
     """Beginning of a chart's point → what happened within it."""
     first: int | None = None

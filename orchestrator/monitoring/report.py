@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from orchestrator.model.limits import ResourceLimits
+from orchestrator.model.permissions import PermissionKind
 from orchestrator.model.policy import AnalyticsPolicy
 from orchestrator.monitoring.aggregates import Row, merged
 from orchestrator.monitoring.counts import Level
@@ -275,6 +276,7 @@ def _advice(
                 plugin_id=one.plugin_id,
                 limits=one.limits,
                 ceilings=around.ceilings,
+                granted=frozenset(PermissionKind(it.kind) for it in one.permissions),
                 row=mine.row,
                 watched_seconds=watched_seconds(mine, timeframe),
             )

@@ -1,19 +1,29 @@
 """Right-sizing: which limits to raise or lower, and what speaks for it. Pure; one table of rules.
 
 The rules are conservative. A limit is raised only where it was seen to hold something up, or is
-about to; it is lowered only after a day at least, with half as much again left above the highest
-that was ever seen. Nothing here changes anything: an operator does, in a manifest.
+about to; it is lowered only after a day at least, never below the default, with half as much again
+left above the highest that was ever seen. A limit of something that the plugin is not granted says
+nothing. Nothing here changes anything: an operator does, in a manifest.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from orchestrator.model.limits import ResourceLimits
+from orchestrator.model.permissions import PermissionKind
 from orchestrator.monitoring.aggregates import Row
-from orchestrator.monitoring.counts import EVENT, OUTCOME, QUOTA_HIT, REFUSED, Level, Sampled
+from orchestrator.monitoring.counts import (
+    EVENT,
+    NETWORKED,
+    OUTCOME,
+    QUOTA_HIT,
+    REFUSED,
+    Level,
+    Sampled,
+)
 from orchestrator.monitoring.sketch import Gauge
 from orchestrator.sandbox.call import FailureCode
 
@@ -60,6 +70,7 @@ class Case:
     plugin_id: str
     limits: ResourceLimits
     ceilings: ResourceLimits
+    granted: frozenset[PermissionKind]
     row: Row
     watched_seconds: float
     """For how long it was seen within the timeframe."""
@@ -85,6 +96,8 @@ class Rule:
     unit: str
     grain: int
     """What is advised is a multiple of it."""
+    of: frozenset[PermissionKind]
+    """The limit holds nothing without one of these; empty: it holds always."""
     direction: Direction
     evidence: Callable[[Case], str]
     to: Callable[[Case], float]
@@ -94,7 +107,9 @@ def advise(case: Case) -> tuple[Advice, ...]:
     """At most one advice a limit: what has to be raised is not lowered."""
     found: dict[str, Advice] = {}
     for rule in RULES:
-        if rule.limit not in found and (evidence := rule.evidence(case)):
+        if rule.limit in found or (rule.of and not rule.of & case.granted):
+            continue
+        if evidence := rule.evidence(case):
             advice = _advice(rule, case, evidence)
             if advice is not None:
                 found[rule.limit] = advice
@@ -104,12 +119,10 @@ def advise(case: Case) -> tuple[Advice, ...]:
 def _advice(rule: Rule, case: Case, evidence: str) -> Advice | None:
     now, ceiling = getattr(case.limits, rule.limit), getattr(case.ceilings, rule.limit)
     wished = math.ceil(rule.to(case) / rule.grain) * rule.grain
-    to = min(wished, max(ceiling, now)) if rule.direction is Direction.RAISE else wished
     lowered = rule.direction is Direction.LOWER
+    to = max(wished, _DEFAULTS[rule.limit]) if lowered else min(wished, max(ceiling, now))
     if lowered and now - to < max(rule.grain, now // 4):
         return None  # not worth anybody's while
-    if not lowered and to <= now and wished <= now:
-        return None
     return Advice(
         plugin_id=case.plugin_id,
         limit=rule.limit,
@@ -118,7 +131,7 @@ def _advice(rule: Rule, case: Case, evidence: str) -> Advice | None:
         to=to,
         unit=rule.unit,
         evidence=evidence,
-        capped=to < wished,
+        capped=not lowered and to < wished,
     )
 
 
@@ -138,7 +151,9 @@ def _near(level: Level, limit: str, unit: int) -> Callable[[Case], str]:
         high = gauge.quantile(0.95)
         if high is None or gauge.samples < LEAST_SAMPLES or high < NEAR * most:
             return ""
-        return f"p95 {high / most:.0%} of the limit, at most {gauge.most / most:.0%}"
+        return (
+            f"p95 {100 * high / most:.0f} % of the limit, at most {100 * gauge.most / most:.0f} %"
+        )
 
     return evidence
 
@@ -150,7 +165,7 @@ def _idle(level: Level, limit: str, unit: int, share: float = IDLE) -> Callable[
         if short or not most or gauge.most > share * most:
             return ""
         high = gauge.quantile(0.95) or 0.0
-        return f"never above {gauge.most / most:.0%} of the limit, p95 {high / most:.0%}"
+        return f"never above {_share(gauge.most / most)} of the limit, p95 {_share(high / most)}"
 
     return evidence
 
@@ -159,7 +174,7 @@ def _throttled(case: Case) -> str:
     if case.row.total(Sampled.PERIODS) < LEAST_PERIODS or case.throttled < THROTTLED:
         return ""
     seconds = case.row.total(Sampled.THROTTLED_SECONDS)
-    return f"held back in {case.throttled:.0%} of the periods, {seconds:.0f} s in all"
+    return f"held back in {_share(case.throttled)} of the periods, {seconds:.0f} s in all"
 
 
 def _idle_cpu(case: Case) -> str:
@@ -179,7 +194,7 @@ def _refused_calls(case: Case) -> str:
 
 def _late(case: Case) -> str:
     hits = case.total(f"{OUTCOME}:{FailureCode.DEADLINE_EXCEEDED}")
-    enough = hits > 0.001 * case.row.calls.count
+    enough = hits >= 0.01 * case.row.calls.count  # fewer hung, and would hang longer
     return f"{hits} of {case.row.calls.count} calls met the deadline" if hits and enough else ""
 
 
@@ -202,6 +217,10 @@ def _half_more(limit: str) -> Callable[[Case], float]:
     return lambda case: SPARE * float(getattr(case.limits, limit))
 
 
+def _share(value: float) -> str:
+    return f"{100 * value:.0f} %"
+
+
 def _times(number: int) -> str:
     return "once" if number == 1 else f"{number} times"
 
@@ -210,8 +229,21 @@ _UP, _DOWN = Direction.RAISE, Direction.LOWER
 _MEM, _CPU, _DISK, _NET = "max_memory_mb", "max_cpu_percent", "max_disk_mb", "max_network_mb"
 _N, _D = Level.NETWORK, Level.DISK
 _TIME, _MANY = "max_execution_time_sec", "max_concurrent_requests"
+_HOLDS: Final[Mapping[str, frozenset[PermissionKind]]] = {
+    _DISK: frozenset({PermissionKind.FILE_SYSTEM_WRITE}),
+    _NET: frozenset(NETWORKED),
+}
+_DEFAULTS: Final[Mapping[str, int]] = ResourceLimits().model_dump()
 RULES: Final[tuple[Rule, ...]] = tuple(
-    Rule(limit=limit, unit=unit, grain=grain, direction=way, evidence=evidence, to=to)
+    Rule(
+        limit=limit,
+        unit=unit,
+        grain=grain,
+        of=_HOLDS.get(limit, frozenset()),
+        direction=way,
+        evidence=evidence,
+        to=to,
+    )
     for limit, unit, grain, way, evidence, to in (
         (_MEM, "MiB", 16, _UP, _killed, _half_more(_MEM)),
         (_MEM, "MiB", 16, _UP, _near(Level.MEMORY, _MEM, MIB), _half_more(_MEM)),

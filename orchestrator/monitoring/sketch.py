@@ -2,8 +2,8 @@
 
 A gauge's values lie in buckets that grow by a tenth, so that a quantile is off by a twentieth at
 most, whatever the unit (C. Masson et al., DDSketch, 2019). Times of calls lie in the fixed buckets
-of the tally, and a quantile is read off as Prometheus' `histogram_quantile` does, but never
-outside of the shortest and the longest call.
+of the tally, and a quantile is read off as Prometheus' `histogram_quantile` does, but never outside
+of the shortest and the longest call, and along the logarithm: a bucket's bounds are times apart.
 """
 
 import math
@@ -48,18 +48,24 @@ class Gauge:
             levels={_bucket(value): 1},
         )
 
-    def plus(self, other: "Gauge") -> "Gauge":
-        levels = dict(self.levels)
-        for bucket, count in other.levels.items():
-            levels[bucket] = levels.get(bucket, 0) + count
-        return Gauge(
-            samples=self.samples + other.samples,
-            total=self.total + other.total,
-            least=min(self.least, other.least),
-            most=max(self.most, other.most),
-            limit=max(self.limit, other.limit),
+    @classmethod
+    def merged(cls, parts: Sequence["Gauge"]) -> "Gauge":
+        """All looks together."""
+        levels: dict[int, int] = {}
+        for part in parts:
+            for bucket, count in part.levels.items():
+                levels[bucket] = levels.get(bucket, 0) + count
+        return cls(
+            samples=sum(part.samples for part in parts),
+            total=math.fsum(part.total for part in parts),
+            least=min((part.least for part in parts), default=math.inf),
+            most=max((part.most for part in parts), default=0.0),
+            limit=max((part.limit for part in parts), default=0.0),
             levels=levels,
         )
+
+    def plus(self, other: "Gauge") -> "Gauge":
+        return Gauge.merged((self, other))
 
     @property
     def average(self) -> float | None:
@@ -100,7 +106,7 @@ class Gauge:
 def time_quantile(
     buckets: Sequence[int], bounds: Sequence[float], share: float, *, least: float, most: float
 ) -> float | None:
-    """The time that `share` of the calls did not exceed, straight between a bucket's bounds."""
+    """The time that `share` of the calls did not exceed; None where there was no call."""
     count = sum(buckets)
     if not count:
         return None
@@ -110,7 +116,9 @@ def time_quantile(
             low = bounds[index - 1] if index else 0.0
             high = bounds[index] if index < len(bounds) else most
             low, high = max(low, least), min(high, most)
-            return low + max(0.0, high - low) * max(0.0, wanted - seen) / number
+            share = max(0.0, wanted - seen) / number
+            # Times spread over a bucket's orders of magnitude, not over its seconds.
+            return float(low * (high / low) ** share) if 0 < low < high else low
         seen += number
     return most
 
