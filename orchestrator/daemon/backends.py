@@ -16,6 +16,7 @@ from orchestrator.engine.networks import NetworkStore
 from orchestrator.engine.pausing import DockerPausing, Pausing
 from orchestrator.engine.repairs import DockerRepairs, Repairs
 from orchestrator.engine.share_mounts import ShareMounts
+from orchestrator.engine.usage import Usages
 from orchestrator.engine.volume_content import DockerVolumeContent, VolumeContent
 from orchestrator.manager.deployment import Place
 from orchestrator.manager.liveness import marks
@@ -40,6 +41,8 @@ class Backends:
     """Nor this; without it what somebody changed has a container replaced."""
     content: VolumeContent | None = None
     """Likewise: what volumes hold, for backups."""
+    usages: Usages | None = None
+    """And this: what containers use, without which no resources are shown."""
 
 
 def place_of(settings: DaemonSettings) -> Place:

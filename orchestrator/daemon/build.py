@@ -7,11 +7,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from orchestrator.clock import Clock
+from orchestrator.daemon.analytics import Figures, open_analytics
 from orchestrator.daemon.backends import Backends, place_of
 from orchestrator.daemon.backup import backups_of
 from orchestrator.daemon.code import CodeParts, code_sandbox
 from orchestrator.daemon.control import control_plane
 from orchestrator.daemon.events import open_events
+from orchestrator.daemon.monitoring import Monitoring, instruments_of, monitoring_of
 from orchestrator.daemon.network_access import plugin_networks
 from orchestrator.daemon.orphans import orphans_of
 from orchestrator.daemon.pages import ways_in
@@ -35,6 +37,7 @@ from orchestrator.manager.probe import Prober
 from orchestrator.manager.rebuilding import take_up
 from orchestrator.manager.rollout_commands import RolloutCommands
 from orchestrator.manager.watch import Watch, plugin_watch
+from orchestrator.monitoring.happenings import CountingAuditor
 from orchestrator.sandbox.callers import CallLedger
 from orchestrator.sandbox.code import CodeSandbox
 from orchestrator.sandbox.deadlines import DeadlineWheel
@@ -47,6 +50,7 @@ from orchestrator.server.problems import failure_problem
 from orchestrator.server.rollout_routes import RolloutApi
 from orchestrator.server.ui_server import UiListener
 from orchestrator.store.audit_log import AuditLog
+from orchestrator.store.base import RecordStore
 from orchestrator.version import CORE_VERSION
 
 
@@ -68,6 +72,8 @@ class Daemon:
     code: CodeSandbox
     leftovers: Leftovers
     orphans: Orphans
+    monitoring: Monitoring
+    figures: Figures
 
 
 @asynccontextmanager
@@ -81,19 +87,17 @@ async def build(
 ) -> AsyncIterator[Daemon]:
     """The daemon, ready to run; what it holds open is closed on the way out."""
     async with AsyncExitStack() as stack:
-        store = open_state(settings, now=clock.now())
-        stack.callback(store.close)
-        wheel = DeadlineWheel(asyncio.get_running_loop())
-        stack.callback(wheel.close)
-        audit = AuditLog.open(settings.audit_folder, store=store, clock=clock)
-        stack.callback(audit.close)
-        clerk = Clerk(audit, clock)
+        store, audit, wheel = _ground(settings, stack, clock)
+        fleet = Fleet(store=store, clock=clock, can_pause=backends.pausing is not None)
+        instruments = instruments_of(fleet, clock)
+        auditor = CountingAuditor(audit, instruments.happenings)
+        clerk = Clerk(auditor, clock)
         bus = PluginEventBus(clock=clock, instance=settings.instance)
         bus.listen(clerk.hear)
-        fleet = Fleet(store=store, clock=clock, can_pause=backends.pausing is not None)
+        bus.listen(instruments.happenings.hear)
         take_up(fleet, audit=audit, bus=bus)
         stack.callback(_close_sandboxes, fleet)
-        doors = Doors(fleet=fleet, wheel=wheel, clock=clock)
+        doors = Doors(fleet=fleet, wheel=wheel, clock=clock, observer=instruments.recorder)
         stack.callback(doors.close)
         ledger = CallLedger(clock.monotonic)
         neighbours = FleetNeighbours(
@@ -114,7 +118,12 @@ async def build(
             repairs=backends.repairs,
         )
         access = Access(
-            auditor=audit, clock=clock, neighbours=neighbours, uplink=uplink, meters=meters
+            auditor=auditor,
+            clock=clock,
+            neighbours=neighbours,
+            uplink=uplink,
+            meters=meters,
+            counts=instruments.counts,
         )
         stack.callback(access.close_all)
         manager, permissions = control_plane(
@@ -130,6 +139,7 @@ async def build(
             doors=doors,
             ledger=ledger,
             base_lock=base_lock,
+            built=instruments.happenings.built,
         )
         manager.restore()
         desk = open_events(settings, stack, bus=bus, manager=manager, clock=clock, wheel=wheel)
@@ -144,11 +154,26 @@ async def build(
                 base_lock=base_lock,
                 place=place_of(settings),
                 wheel=wheel,
-                auditor=audit,
+                auditor=auditor,
                 clock=clock,
                 neighbours=neighbours,
                 uplink=uplink,
+                counts=instruments.counts,
             ),
+        )
+        monitoring = monitoring_of(
+            instruments,
+            manager=manager,
+            meters=meters,
+            usages=backends.usages,
+            probe=backends.probe,
+            events=desk,
+            audit=audit,
+            code=code,
+            clock=clock,
+        )
+        figures = open_analytics(
+            settings, stack, monitoring=monitoring, manager=manager, bus=bus, clock=clock
         )
         gate, ui = ways_in(manager)
         api = Api(
@@ -174,6 +199,8 @@ async def build(
             backups=backups_of(
                 settings, backends, place_of(settings), fleet=fleet, audit=audit, clock=clock
             ),
+            metrics=monitoring.exporter,
+            analytics=figures.api,
             now=clock.now,
             shut_down=shut_down,
         )
@@ -196,7 +223,22 @@ async def build(
                 roots=(settings.sockets_root, settings.secrets_root),
             ),
             orphans=orphans_of(settings, backends, store=store, bus=bus, clock=clock),
+            monitoring=monitoring,
+            figures=figures,
         )
+
+
+def _ground(
+    settings: DaemonSettings, stack: AsyncExitStack, clock: Clock
+) -> tuple[RecordStore, AuditLog, DeadlineWheel]:
+    """What all else stands on, and so is closed last."""
+    store = open_state(settings, now=clock.now())
+    stack.callback(store.close)
+    audit = AuditLog.open(settings.audit_folder, store=store, clock=clock)
+    stack.callback(audit.close)
+    wheel = DeadlineWheel(asyncio.get_running_loop())
+    stack.callback(wheel.close)
+    return store, audit, wheel
 
 
 def _close_sandboxes(fleet: Fleet) -> None:

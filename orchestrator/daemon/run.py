@@ -108,9 +108,10 @@ async def serve(
     async with build_daemon as daemon:
         daemon.bus.listen(_log_event)
         async with asyncio.TaskGroup() as group:
+            own = _tasks(daemon)
+            daemon.monitoring.instruments.happenings.expect(own)
             tasks = [
-                group.create_task(supervised(name, run, daemon.bus))
-                for name, run in _tasks(daemon).items()
+                group.create_task(supervised(name, run, daemon.bus)) for name, run in own.items()
             ]
             tasks.append(group.create_task(supervisor.keep_watch()))
             server = await _listen(entrance, daemon)
@@ -145,6 +146,10 @@ def _tasks(daemon: Daemon) -> dict[str, Callable[[], Awaitable[None]]]:
         "code": daemon.code.run,
         "events": daemon.events.run,
         "leftovers": daemon.leftovers.run,
+        "sampler": daemon.monitoring.sampler.run,
+        "looks": daemon.monitoring.looks.run,
+        "metrics": daemon.monitoring.listener.run,
+        "figures": daemon.figures.keeper.run,
         "orphans": lambda: daemon.orphans.run(lambda: manager.policy.reconcile),
     }
 

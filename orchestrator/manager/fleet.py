@@ -1,5 +1,6 @@
 """Fleet: all that the daemon knows now, in one place: wanted, seen, remembered, under way."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -19,6 +20,7 @@ from orchestrator.manager.restart import History, end_of, next_start
 from orchestrator.manager.revision_records import REVISIONS
 from orchestrator.manager.under_way import UnderWay
 from orchestrator.model.container import ContainerState
+from orchestrator.model.monitoring import MonitoringConfig
 from orchestrator.model.policy import SecurityPolicy
 from orchestrator.model.status import LastWords, RolloutStatus
 from orchestrator.sandbox.sandbox import PluginSandbox, SandboxState
@@ -56,6 +58,7 @@ class Fleet:
     store: RecordStore
     clock: Clock = field(default_factory=SystemClock)
     policy: SecurityPolicy = field(default_factory=SecurityPolicy)
+    monitoring: MonitoringConfig = field(default_factory=MonitoringConfig)
     deployments: dict[str, Deployment] = field(default_factory=dict)
     """Plugin → the revision that is wanted now."""
     earlier: dict[str, dict[str, Deployment]] = field(default_factory=dict)
@@ -88,6 +91,8 @@ class Fleet:
     """By sandbox id."""
     histories: dict[str, History] = field(default_factory=dict)
     """By sandbox id."""
+    restarts: Counter[str] = field(default_factory=Counter)
+    """By plugin, since the daemon started; a history begins anew with each `up`."""
     busy: UnderWay = field(default_factory=UnderWay)
     waiting: dict[str, str] = field(default_factory=dict)
     images: set[str] = field(default_factory=set)
@@ -306,7 +311,8 @@ class Fleet:
         sandbox_id = container.label(LABEL_SANDBOX)
         self.remember(sandbox_id, replace(self.history(sandbox_id), noted=end_of(container)))
 
-    def count_restart(self, sandbox_id: str) -> None:
+    def count_restart(self, plugin_id: str, sandbox_id: str) -> None:
+        self.restarts[plugin_id] += 1
         history = self.history(sandbox_id)
         self.remember(sandbox_id, replace(history, restarts=history.restarts + 1))
 

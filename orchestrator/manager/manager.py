@@ -26,6 +26,7 @@ from orchestrator.manager.desired import merge
 from orchestrator.manager.fleet import DESIRED, Fleet
 from orchestrator.manager.held import HeldUpdate, held_back
 from orchestrator.manager.loop import ReconcileLoop
+from orchestrator.manager.monitored import store_monitoring, stored_monitoring
 from orchestrator.manager.overridden import Overrides, stored_overrides
 from orchestrator.manager.rebuilding import settle
 from orchestrator.manager.resolve import Resolver, check_dependencies, raise_all
@@ -34,7 +35,7 @@ from orchestrator.manager.rollout import Rollouts
 from orchestrator.manager.sweep import sweep
 from orchestrator.model.events import EventName, PluginEvent
 from orchestrator.model.load import load_instance_config, load_manifests
-from orchestrator.model.policy import SecurityPolicy
+from orchestrator.model.policy import InstanceConfig, SecurityPolicy
 from orchestrator.policy.overrides import Override
 from orchestrator.store.base import Record, RecordStore
 
@@ -108,6 +109,7 @@ class PluginManager:
         self.fleet.restore()
         self._overrides.restore()
         self.fleet.policy = stored_policy(store)
+        self.fleet.monitoring = stored_monitoring(store)
         found = read_deployments(store, self.fleet.policy, self._place)
         self.fleet.deployments, self.fleet.unfit = found
         self.fleet.told = bool(store.load(INSTANCE))
@@ -131,7 +133,8 @@ class PluginManager:
             return names
 
     async def _apply(self, paths: Sequence[Path], config: Path | None, note: Note) -> list[str]:
-        policy = load_instance_config(config).policy if config is not None else SecurityPolicy()
+        instance = load_instance_config(config) if config is not None else InstanceConfig()
+        policy = instance.policy
         await self._knock()
         resolved = await self._resolver.resolve(load_manifests(paths), policy)
         current = self._reweighed(policy)
@@ -140,6 +143,8 @@ class PluginManager:
         names = [deployment.plugin_id for deployment in new]
         wanted = merge(current, new, paths)
         await self._take(wanted, policy, note, named={*names}, held=held)
+        store_monitoring(self.fleet.store, instance.monitoring)
+        self.fleet.monitoring = instance.monitoring
         self._clerk.decisions(deployment for deployment in new if deployment.plugin_id not in held)
         self._clerk.held(held)
         return names

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 from orchestrator.model.base import Model, Name, Unexpected
 from orchestrator.model.databases import Database
 from orchestrator.model.limits import ResourceLimits
+from orchestrator.model.monitoring import MonitoringConfig
 from orchestrator.model.permissions import PermissionKind
 from orchestrator.model.runtime import Runtime
 
@@ -215,3 +216,4 @@ class InstanceConfig(Model):
     """`orchestrator.yaml`: one instance of the orchestrator."""
 
     policy: SecurityPolicy = SecurityPolicy()
+    monitoring: MonitoringConfig = MonitoringConfig()

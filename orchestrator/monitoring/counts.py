@@ -10,8 +10,6 @@ from typing import Final
 
 from orchestrator.model.events import EventName
 from orchestrator.model.permissions import PermissionKind
-from orchestrator.sandbox.call import FailureCode
-from orchestrator.sandbox.observer import CALLER_LEFT
 
 OUTCOME: Final = "outcome"
 """`outcome:ok`, `outcome:deadline_exceeded`, …: how calls ended."""
@@ -20,7 +18,7 @@ EVENT: Final = "event"
 REFUSED: Final = "refused"
 """`refused:host_not_granted`, …: what brokers refused it, by rule."""
 USED: Final = "used"
-"""`used:external_api`, …: times that the plugin was seen to use a permission."""
+"""`used:plugin_communication`: events that the plugin published."""
 BYTES: Final = "bytes"
 """`bytes:external_api`, …: what went through the permission's broker, both ways."""
 STATE: Final = "state"
@@ -50,8 +48,8 @@ class Level(StrEnum):
     PIDS = "pids"
 
 
-RESTART: Final = "restarted"
-"""A start after an unwanted end: counted under EVENT as well."""
+RESTARTED: Final = "event:restarted"
+"""Starts after unwanted ends: the fleet counts them."""
 EVENT_COUNTS: Final[Mapping[str, str]] = MappingProxyType(
     {
         EventName.PLUGIN_STARTED: "started",
@@ -61,7 +59,7 @@ EVENT_COUNTS: Final[Mapping[str, str]] = MappingProxyType(
         EventName.PLUGIN_VANISHED: "vanished",
         EventName.PLUGIN_DRIFTED: "drifted",
         EventName.PLUGIN_GAVE_UP: "gave_up",
-        EventName.PLUGIN_OOM: "oom",
+        EventName.PLUGIN_OOM: "out_of_memory",
         EventName.PLUGIN_QUOTA_EXCEEDED: "quota_exceeded",
         EventName.EVENT_DEAD: "event_dead",
         EventName.ROLLOUT_COMPLETED: "rollout_completed",
@@ -70,17 +68,8 @@ EVENT_COUNTS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """What is counted of the orchestrator's own events about a plugin."""
-ENDS: Final = frozenset({EventName.PLUGIN_DIED, EventName.PLUGIN_STUCK, EventName.PLUGIN_VANISHED})
-"""Unwanted ends: a start that follows is a restart."""
-ALERTS: Final = ("quota_exceeded", "drifted", "stuck", "oom", "gave_up", "rolled_back")
+ALERTS: Final = ("quota_exceeded", "drifted", "stuck", "out_of_memory", "gave_up", "rolled_back")
 """Counted events that a person should see."""
-CALLERS_OWN: Final = (
-    CALLER_LEFT,
-    FailureCode.INVALID_INPUT,
-    FailureCode.UNKNOWN_TOOL,
-    FailureCode.REQUEST_TOO_LARGE,
-)
-"""Outcomes that are nobody's failure but the caller's: no error budget pays for them."""
 QUOTA_HIT: Final = "quota_exceeded"
 """Also the code of a refusal: a broker's."""
 NETWORKED: Final = (

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from orchestrator.monitoring.aggregates import Calls, Key, Row, RowKind
 from orchestrator.monitoring.counts import OUTCOME, counted
-from orchestrator.monitoring.tally import PluginTally, Spread, Tally
-from orchestrator.sandbox.observer import OK
+from orchestrator.monitoring.tally import PluginTally, Tally, ToolTally
+from orchestrator.sandbox.observer import CALLERS_FAULT, OK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,19 +26,29 @@ class Look:
 
 def look(tally: PluginTally) -> Look:
     """As it stands; the extremes are those since the last look."""
-    failed = sum(number for outcome, number in tally.outcomes.items() if outcome != OK)
+    least, most = tally.spread.take_extremes()
     return Look(
-        calls=_calls(tally.spread, failed),
+        calls=Calls(
+            count=tally.calls,
+            failed=tally.calls - tally.outcomes.get(OK, 0),
+            seconds=tally.spread.seconds,
+            least=least,
+            most=most,
+            buckets=tuple(tally.spread.buckets),
+        ),
         outcomes=dict(tally.outcomes),
-        tools={
-            tool: _calls(spread, tally.failed_by_tool.get(tool, 0))
-            for tool, spread in tally.tools.items()
-        },
+        tools={name: _tool(tool) for name, tool in tally.tools.items()},
         callers={
-            caller: Calls(count=count, failed=tally.failed_by_caller.get(caller, 0))
+            caller: Calls(count=count, failed=tally.caller_failures.get(caller, 0))
             for caller, count in tally.callers.items()
         },
     )
+
+
+def judged_failures(outcomes: Mapping[str, int]) -> int:
+    """Failures that are no fault of the caller's."""
+    excused = {OK, *CALLERS_FAULT}
+    return sum(number for name, number in outcomes.items() if name not in excused)
 
 
 def difference(plugin_id: str, before: Look, after: Look) -> dict[Key, Row]:
@@ -91,15 +101,15 @@ class TallyReader:
         return rows
 
 
-def _calls(spread: Spread, failed: int) -> Calls:
-    low, high = spread.take_extremes()
+def _tool(tally: ToolTally) -> Calls:
+    least, most = tally.take_extremes()
     return Calls(
-        count=spread.count,
-        failed=failed,
-        seconds=spread.seconds,
-        least=low,
-        most=high,
-        buckets=tuple(spread.buckets),
+        count=tally.calls,
+        failed=tally.failures,
+        seconds=tally.seconds,
+        least=least,
+        most=most,
+        buckets=tuple(tally.buckets),
     )
 
 

@@ -56,7 +56,7 @@ def uses(permissions: Sequence[Permission], traces: Traces) -> tuple[PermissionU
     long_enough = traces.watched_seconds >= ADVISE_AFTER_SECONDS
     found = []
     for permission, kind in zip(permissions, kinds, strict=True):
-        verdict, evidence = _verdict(permission, kind, kinds, traces)
+        verdict, evidence = _verdict(permission, kind, traces)
         drop = long_enough and verdict is Verdict.UNUSED
         found.append(
             PermissionUse(permission=kind, verdict=verdict, evidence=evidence, advise_drop=drop)
@@ -64,14 +64,12 @@ def uses(permissions: Sequence[Permission], traces: Traces) -> tuple[PermissionU
     return tuple(found)
 
 
-def _verdict(
-    permission: Permission, kind: PermissionKind, kinds: Sequence[PermissionKind], traces: Traces
-) -> tuple[Verdict, str]:
+def _verdict(permission: Permission, kind: PermissionKind, traces: Traces) -> tuple[Verdict, str]:
     match kind:
         case PermissionKind.EXTERNAL_API | PermissionKind.DATABASE_ACCESS:
-            return _brokered(kind, kinds, traces.row)
+            return _brokered(kind, traces.row)
         case PermissionKind.NETWORK_ACCESS:
-            return _networked(kinds, traces.row)
+            return _networked(traces.row)
         case PermissionKind.PLUGIN_COMMUNICATION:
             return _spoke(traces)
         case PermissionKind.USER_INTERFACE:
@@ -83,25 +81,19 @@ def _verdict(
             return Verdict.NOT_OBSERVABLE, "reading a file leaves no trace outside"
 
 
-def _brokered(
-    kind: PermissionKind, kinds: Sequence[PermissionKind], row: Row
-) -> tuple[Verdict, str]:
-    number, passed = int(row.total(f"{USED}:{kind}")), row.total(f"{BYTES}:{kind}")
-    if number:
-        return Verdict.USED, f"{number} connections, {passed:.0f} bytes"
-    # A connection is told of when it ends; one that stands for days shows in the meter alone.
-    return _networked(kinds, row)
+def _brokered(kind: PermissionKind, row: Row) -> tuple[Verdict, str]:
+    passed = row.total(f"{BYTES}:{kind}")
+    return _seen(int(passed), f"{passed:.0f} bytes passed its broker", "nothing passed its broker")
 
 
-def _networked(kinds: Sequence[PermissionKind], row: Row) -> tuple[Verdict, str]:
+def _networked(row: Row) -> tuple[Verdict, str]:
     gauge = row.gauges.get(Level.NETWORK, Gauge())
-    others = [kind for kind in kinds if kind in NETWORKED]
     if not gauge.samples:
         return Verdict.NOT_OBSERVABLE, "its network was not measured within the timeframe"
     if not gauge.most:
         return Verdict.UNUSED, "not a byte passed"
-    if len(others) > 1:
-        return Verdict.UNCLEAR, f"bytes passed, and {len(others)} permissions share the meter"
+    if any(row.total(f"{BYTES}:{kind}") for kind in NETWORKED):
+        return Verdict.UNCLEAR, "bytes passed, and a broker that shares the meter had some of them"
     return Verdict.USED, f"up to {gauge.most:.0f} bytes within the network window"
 
 

@@ -6,15 +6,14 @@ is written with the next minute.
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 from orchestrator.clock import Clock
 from orchestrator.errors import OrchestratorError
 from orchestrator.model.policy import AnalyticsPolicy
 from orchestrator.monitoring.aggregates import Key, Row, decoded, encoded, united
 from orchestrator.monitoring.book import Book
-from orchestrator.monitoring.differences import TallyReader
 from orchestrator.monitoring.timeframe import Span
 from orchestrator.store.series import Kept, RowKey, SeriesStore, Step
 
@@ -29,6 +28,13 @@ StateOf = Callable[[], dict[str, str]]
 """Plugin → the specification's state of it, for all that are deployed."""
 
 
+class Reader(Protocol):
+    """Who knows what was counted."""
+
+    def take(self) -> dict[Key, Row]:
+        """What came since the last time."""
+
+
 class Keeper:
     """The one writer of the statistics."""
 
@@ -36,14 +42,14 @@ class Keeper:
         self,
         *,
         store: SeriesStore,
-        reader: TallyReader,
+        readers: Sequence[Reader],
         book: Book,
         states: StateOf,
         policy: Callable[[], AnalyticsPolicy],
         clock: Clock,
     ) -> None:
         self._store = store
-        self._reader = reader
+        self._readers = readers
         self._book = book
         self._states = states
         self._policy = policy
@@ -103,7 +109,7 @@ class Keeper:
         """Make rows of what was counted since the last time, for the minute it happened in."""
         now = self._clock.now()
         self._look()
-        rows = united([self._reader.take(), self._book.take()])
+        rows = united([reader.take() for reader in self._readers])
         minute = minute_of(self._last, now)
         self._last = now
         if not rows:

@@ -18,6 +18,7 @@ from orchestrator.model.load import load_plugin_info
 from orchestrator.model.status import PluginStatus
 from orchestrator.model.versions import older
 from orchestrator.monitoring.plugin_metrics import Facts, Newer
+from orchestrator.policy.decide import is_core_too_new, is_core_too_old
 from orchestrator.version import CORE_VERSION
 
 
@@ -91,15 +92,9 @@ def _facts(fleet: Fleet, name: str, rows: Mapping[str, PluginStatus], newer: New
         core_version=CORE_VERSION,
         min_core_version=info.min_core_version,
         max_core_version=info.max_core_version,
-        version_compatible=is_compatible(info.min_core_version, info.max_core_version),
+        version_compatible=not (is_core_too_old(info) or is_core_too_new(info)),
         newer=newer,
     )
-
-
-def is_compatible(least: str, most: str | None) -> bool:
-    """Whether this orchestrator is within a plugin's min and max core version."""
-    too_old = older(CORE_VERSION, least)
-    return not too_old and not (most is not None and older(most, CORE_VERSION))
 
 
 def _versions_in(folders: Mapping[str, str]) -> dict[str, list[Newer]]:

@@ -10,11 +10,10 @@ from orchestrator.model.permissions import Permission
 from orchestrator.monitoring.aggregates import Calls, Row
 from orchestrator.monitoring.counts import (
     ALERTS,
-    CALLERS_OWN,
     EVENT,
     OUTCOME,
     REFUSED,
-    RESTART,
+    RESTARTED,
     STATE,
     Level,
     Sampled,
@@ -23,6 +22,7 @@ from orchestrator.monitoring.exercise import PermissionUse, Traces, uses
 from orchestrator.monitoring.figures import PluginFigures, Timeframe
 from orchestrator.monitoring.sketch import Gauge, time_quantile
 from orchestrator.monitoring.tally import BOUNDS
+from orchestrator.sandbox.observer import CALLERS_FAULT
 
 MIB: Final = 1 << 20
 _LEAST_SECONDS: Final = 60.0
@@ -232,7 +232,7 @@ def watched_seconds(found: PluginFigures, timeframe: Timeframe) -> float:
 
 def judged(row: Row) -> tuple[int, int]:
     """(calls, failed) that the plugin and the orchestrator answer for: no fault of the caller's."""
-    excused = sum(int(row.total(f"{OUTCOME}:{name}")) for name in CALLERS_OWN)
+    excused = sum(int(row.total(f"{OUTCOME}:{name}")) for name in CALLERS_FAULT)
     return row.calls.count - excused, max(0, row.calls.failed - excused)
 
 
@@ -244,7 +244,7 @@ def success_rate(row: Row) -> float | None:
 
 def oom_kills(row: Row) -> int:
     """The kernel's count, or the runs that were told of: who looks now and then may miss one."""
-    return int(max(row.total(Sampled.OOM_KILLS), row.total(f"{EVENT}:oom")))
+    return int(max(row.total(Sampled.OOM_KILLS), row.total(f"{EVENT}:out_of_memory")))
 
 
 def availability(row: Row) -> float | None:
@@ -310,7 +310,7 @@ def _health(facts: Facts, row: Row) -> Health:
         core_version=facts.core_version,
         min_core_version=facts.min_core_version,
         max_core_version=facts.max_core_version,
-        restarts=int(row.total(f"{EVENT}:{RESTART}")),
+        restarts=int(row.total(RESTARTED)),
         failed_starts=int(row.total(f"{EVENT}:start_failed")),
         oom_kills=oom_kills(row),
     )

@@ -140,7 +140,7 @@ def _advice(rule: Rule, case: Case, evidence: str) -> Advice | None:
 
 def _killed(case: Case) -> str:
     kills = case.total(Sampled.OOM_KILLS)
-    runs = case.total(f"{EVENT}:oom")
+    runs = case.total(f"{EVENT}:out_of_memory")
     times = max(kills, runs)
     return f"the kernel killed for memory {_times(times)}" if times else ""
 

@@ -50,6 +50,9 @@ class Call:
     """None: unknown, the body is sent chunked."""
     caller: str = ""
     traceparent: str = ""
+    """W3C trace context, as the plugin sees it."""
+    parent: str = ""
+    """The caller's own, where `traceparent` was made here: the span above it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +71,8 @@ class Sink(Protocol):
 
     def on_body(self, chunk: bytes) -> None: ...
 
-    def on_end(self) -> None: ...
+    def on_end(self) -> CallFailure | None:
+        """What is wrong with the answer after all, where the sink is the one to find that."""
 
     def on_failure(self, failure: CallFailure) -> None:
         """Also after on_head and part of a body: then the answer is cut short."""

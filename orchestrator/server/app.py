@@ -23,12 +23,15 @@ from orchestrator.manager.statuses import state_trouble, status, statuses
 from orchestrator.model.base import Model
 from orchestrator.model.events import as_cloud_event
 from orchestrator.model.status import LastWords
+from orchestrator.monitoring.exporter import Exporter
 from orchestrator.policy.explain import explain
 from orchestrator.sandbox.code import CodeSandbox
+from orchestrator.server.analytics_routes import AnalyticsApi
 from orchestrator.server.audit_routes import AuditApi
 from orchestrator.server.backup_routes import backup_route
 from orchestrator.server.code_route import code_route
 from orchestrator.server.event_routes import EventApi
+from orchestrator.server.metrics_server import metrics_route
 from orchestrator.server.permission_routes import PermissionApi
 from orchestrator.server.problems import PROBLEM_TYPE, RETRY_AFTER_SECONDS, error_problem
 from orchestrator.server.rollout_routes import RolloutApi
@@ -89,6 +92,8 @@ class Api:
         events: EventApi,
         rollouts: RolloutApi,
         backups: Backups,
+        analytics: AnalyticsApi,
+        metrics: Exporter,
         now: Callable[[], float],
         shut_down: Callable[[], None],
     ) -> None:
@@ -104,6 +109,8 @@ class Api:
         self._events = events
         self._rollouts = rollouts
         self._backups = backups
+        self._analytics = analytics
+        self._metrics = metrics
         self._now = now
         self._shut_down = shut_down
 
@@ -123,6 +130,8 @@ class Api:
                 *self._rollouts.routes(),
                 ui_route(self._ui),
                 backup_route(self._backups),
+                *self._analytics.routes(),
+                metrics_route(self._metrics.scrape),
             ],
             exception_handlers={OrchestratorError: _problem},
         )
