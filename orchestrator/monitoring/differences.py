@@ -1,14 +1,13 @@
 """Differences: what the tally counted since it was last looked at, as rows.
 
 A tally counts from the daemon's start, and is dropped and begun anew when its plugin goes and
-comes back. So the last look keeps the tally's object itself: what a dropped one had counted after
-the look is still to be had, and a new one is taken whole.
+comes back. So the reader is told when one is dropped, and looks a last time.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from orchestrator.monitoring.aggregates import Calls, Key, Row, RowKind
+from orchestrator.monitoring.aggregates import Calls, Key, Row, RowKind, united
 from orchestrator.monitoring.counts import OUTCOME, counted
 from orchestrator.monitoring.tally import PluginTally, Tally, ToolTally
 from orchestrator.sandbox.observer import CALLERS_FAULT, OK
@@ -77,28 +76,25 @@ class TallyReader:
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
-        self._seen: dict[str, tuple[PluginTally, Look]] = {}
+        self._seen: dict[str, Look] = {}
+        self._gone: list[dict[Key, Row]] = []
+        tally.forgotten = self._leave
 
     def take(self) -> dict[Key, Row]:
         """What was counted since the last time."""
-        rows: dict[Key, Row] = {}
-        present = dict(self._tally)
-        for plugin_id in {*present, *self._seen}:
-            rows |= self._take(plugin_id, present.get(plugin_id))
-        return rows
+        parts, self._gone = self._gone, []
+        for plugin_id, tally in self._tally:
+            after = look(tally)
+            parts.append(difference(plugin_id, self._seen.get(plugin_id, Look()), after))
+            self._seen[plugin_id] = after
+        return united(parts)
 
-    def _take(self, plugin_id: str, now: PluginTally | None) -> dict[Key, Row]:
-        old, before = self._seen.pop(plugin_id, (None, Look()))
-        rows: dict[Key, Row] = {}
-        if old is not None and old is not now:
-            rows, before = difference(plugin_id, before, look(old)), Look()
-        if now is None:
-            return rows
-        after = look(now)
-        self._seen[plugin_id] = (now, after)
-        for key, row in difference(plugin_id, before, after).items():
-            rows[key] = rows[key].plus(row) if key in rows else row
-        return rows
+    def _leave(self, plugin_id: str, tally: PluginTally) -> None:
+        """It goes: what it counted since the last look is all that is left of it."""
+        before = self._seen.pop(plugin_id, Look())
+        rows = difference(plugin_id, before, look(tally))
+        if rows:
+            self._gone = [united([*self._gone, rows])]
 
 
 def _tool(tally: ToolTally) -> Calls:

@@ -47,7 +47,8 @@ td b{font-weight:600}
 .state{display:inline-block;width:9px;height:9px;border-radius:50%;margin-right:8px;background:var(--dim)}
 .state.active{background:var(--ok)}.state.error{background:var(--bad)}
 .state.inactive,.state.gone{background:none;border:2px solid var(--dim)}
-.verdict.unused{color:var(--warn);font-weight:600}.verdict{color:var(--dim);white-space:nowrap}
+.verdict.unused{color:var(--warn);font-weight:600}.verdict{white-space:nowrap}
+.verdict.unclear,.verdict.not_observable{color:var(--dim)}
 .legend{display:inline-block;width:10px;height:10px;border-radius:2px;margin:0 5px 0 8px;
 vertical-align:-1px}
 .legend.one{background:var(--one)}.legend.two{background:var(--two)}.legend.bad{background:var(--bad)}

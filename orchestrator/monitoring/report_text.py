@@ -169,7 +169,7 @@ def _tools(report: Report, paint: Paint) -> str:
 def _callers(report: Report, paint: Paint) -> str:
     rows = [
         f"  {plain(row['caller'] or '(unnamed)', 30):<30} {number(row['calls']):>8} calls of "
-        f"{plain(', '.join(map(plain, row['plugins'])), 30)}"
+        f"{plain(', '.join(map(plain, row['plugins'])), 28)}"
         for row in report["callers"]
     ]
     return _section("Callers", rows, paint)

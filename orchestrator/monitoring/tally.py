@@ -147,6 +147,8 @@ class Tally:
 
     def __init__(self) -> None:
         self._plugins: dict[str, PluginTally] = {}
+        self.forgotten: Callable[[str, PluginTally], None] = lambda _plugin_id, _tally: None
+        """Told of each that goes: who reads differences looks a last time."""
 
     @property
     def find(self) -> Callable[[str], PluginTally | None]:
@@ -162,7 +164,9 @@ class Tally:
 
     def forget(self, plugin_id: str) -> None:
         """It is deployed no more: its series go away."""
-        self._plugins.pop(plugin_id, None)
+        gone = self._plugins.pop(plugin_id, None)
+        if gone is not None:
+            self.forgotten(plugin_id, gone)
 
     def __iter__(self) -> Iterator[tuple[str, PluginTally]]:
         return iter(list(self._plugins.items()))

@@ -45,9 +45,9 @@ class Kept:
 
 
 MOST_AT_ONCE: Final[Mapping[Step, int]] = {
-    Step.MINUTE: 6 * Step.HOUR,
-    Step.HOUR: 7 * Step.DAY,
-    Step.DAY: 30 * Step.DAY,
+    Step.MINUTE: 2 * Step.HOUR,
+    Step.HOUR: 6 * Step.HOUR,
+    Step.DAY: Step.DAY,
 }
 """So much time one pruning forgets: a clock that was wrong once must not cost everything."""
 

@@ -5,6 +5,7 @@ import random
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from orchestrator.model.limits import ResourceLimits
@@ -18,7 +19,7 @@ from orchestrator.model.permissions import (
 from orchestrator.model.policy import AnalyticsPolicy, SecurityPolicy
 from orchestrator.monitoring.aggregates import Calls, Key, Row, RowKind, merged
 from orchestrator.monitoring.counts import Level, Sampled
-from orchestrator.monitoring.figures import Timeframe, figures
+from orchestrator.monitoring.figures import PluginFigures, Timeframe, figures
 from orchestrator.monitoring.plugin_metrics import Facts, Newer
 from orchestrator.monitoring.report import Surroundings, report
 from orchestrator.monitoring.sketch import Gauge
@@ -125,8 +126,8 @@ def _plugin_row(rng: random.Random, limits: ResourceLimits, one: Calls, name: st
 
 
 def rows(seconds: float, seed: int = 7) -> Iterator[tuple[int, Key, Row]]:
-    """A row a minute, or an hour where that is much."""
-    rng, step = random.Random(seed), 60 if seconds <= 86_400 else 3_600  # noqa: S311 - figures
+    """A row each ten minutes, or an hour where that is much."""
+    rng, step = random.Random(seed), 600 if seconds <= 86_400 else 3_600  # noqa: S311 - figures
     known = {facts.plugin_id: facts for facts in FACTS}
     for begin in range(int((NOW - seconds) // step) * step, int(NOW), step):
         day = 1 + 0.7 * math.sin((begin % 86_400) / 86_400 * 2 * math.pi - 1.5)
@@ -156,10 +157,16 @@ def timeframe(name: str = "24h", seconds: float = 86_400.0, point: int = 3_600) 
     return Timeframe(name=name, begin=NOW - seconds, end=NOW, point_seconds=point)
 
 
+@cache
+def _figures_of_a_day() -> dict[str, PluginFigures]:
+    frame = timeframe()
+    return figures(rows(frame.seconds), frame)
+
+
 def sample_report(*, hostile: bool = False, empty: bool = False) -> dict[str, Any]:
     """A day of the ecosystem; with `hostile` every name in it is an attack."""
     frame = timeframe()
-    found = {} if empty else figures(rows(frame.seconds), frame)
+    found = {} if empty else dict(_figures_of_a_day())
     facts = list(() if empty else FACTS)
     if hostile:
         facts.append(
