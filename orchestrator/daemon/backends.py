@@ -11,6 +11,7 @@ from orchestrator.engine.docker import DockerEngine
 from orchestrator.engine.docker_client import DockerClients
 from orchestrator.engine.docker_images import DockerImages
 from orchestrator.engine.docker_networks import DockerNetworks
+from orchestrator.engine.docker_usage import DockerUsages
 from orchestrator.engine.docker_volumes import DockerVolumes
 from orchestrator.engine.networks import NetworkStore
 from orchestrator.engine.pausing import DockerPausing, Pausing
@@ -89,6 +90,7 @@ async def docker_backends(settings: DaemonSettings) -> AsyncIterator[Backends]:
             shares=shares,
             networks=DockerNetworks(clients, marks=told),
             content=DockerVolumeContent(clients, marks=told),
+            usages=DockerUsages(clients),
         )
     finally:
         shares.close()

@@ -199,7 +199,7 @@ async def build(
             backups=backups_of(
                 settings, backends, place_of(settings), fleet=fleet, audit=audit, clock=clock
             ),
-            metrics=monitoring.exporter,
+            metrics=monitoring.listener,
             analytics=figures.api,
             now=clock.now,
             shut_down=shut_down,

@@ -21,7 +21,7 @@ class MemoryUsages:
         """The engine cannot tell of this one."""
         self._failing.add(container_id)
 
-    async def read(self, container: ContainerState, *, volume: str = "") -> Usage | None:
+    async def read(self, container: ContainerState, *, disk: str = "") -> Usage | None:
         if container.container_id in self._failing:
             raise EngineFailure(f"no usage of {container.container_id}")
         return self._usages.get(container.container_id, self._default)

@@ -19,14 +19,16 @@ class Usage:
     pids: int | None = None
     oom_kills: int | None = None
     disk_bytes: int | None = None
-    """Of the volume that was asked about."""
+    """In use, of the disk that was asked about."""
+    disk_size_bytes: int | None = None
+    """All of that disk; one larger than the plugin's own is another."""
 
 
 class Usages(Protocol):
     """Quick enough for hundreds of containers every few seconds."""
 
-    async def read(self, container: ContainerState, *, volume: str = "") -> Usage | None:
-        """Of a container that runs, and of that volume of it; None if it ended meanwhile.
+    async def read(self, container: ContainerState, *, disk: str = "") -> Usage | None:
+        """Of a container that runs, and of the disk at that path in it; None if it ended meanwhile.
 
         Raises EngineUnavailable, EngineFailure.
         """

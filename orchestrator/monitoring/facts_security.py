@@ -31,8 +31,8 @@ class SecurityFacts:
         self._tell_deployments(sources, board)
         board.put("updates_held", len(sources.fleet.held))
         board.put("audit_records_total", sources.audit.place.sequence)
-        if sources.audit.intact is not None:
-            board.put("audit_chain_intact", sources.audit.intact)
+        if sources.looks.audit_intact is not None:
+            board.put("audit_chain_intact", sources.looks.audit_intact)
 
     def _tell_deployments(self, sources: Sources, board: Board) -> None:
         states: Counter[str] = Counter()

@@ -29,6 +29,8 @@ class Looks:
         self.dead_letters: Mapping[str, int] = {}
         """By subscriber."""
         self.engine: EngineInfo | None = None
+        self.audit_intact: bool | None = None
+        """None until it was verified for the first time."""
         self.loop_lag = 0.0
         """By how many seconds the event loop was late at most, of late."""
         self._events = events
@@ -60,7 +62,7 @@ class Looks:
         await asyncio.sleep(FIRST_AUDIT_SECONDS)
         while True:
             with contextlib.suppress(OSError):  # its own trouble is told by the log itself
-                await asyncio.to_thread(self._audit.verify)
+                self.audit_intact = (await asyncio.to_thread(self._audit.verify)).intact
             await asyncio.sleep(AUDIT_SECONDS)
 
     async def _feel_the_loop(self) -> None:

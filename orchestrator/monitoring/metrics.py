@@ -123,6 +123,33 @@ _ROWS: Final[tuple[tuple[str, MetricKind, tuple[str, ...], str], ...]] = (
     ("scrape_duration_seconds", _G, (), "Time that the last answer of /metrics took to make."),
 )  # fmt: skip
 
+_SECTIONS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "plugin_call_duration_seconds": "Calls",
+        "plugin_memory_bytes": "Resources",
+        "plugin_info": "State",
+        "security_refusals_total": "Security",
+        "events_published_total": "Events",
+        "reconcile_duration_seconds": "Delivery",
+        "code_runs_total": "Code sandbox",
+        "build_info": "The daemon",
+    }
+)
+"""By the first of each."""
+
+
+def as_markdown() -> str:
+    """The table as docs/metrics.md shows it."""
+    lines: list[str] = []
+    for name, kind, labels, text in _ROWS:
+        if name in _SECTIONS:
+            head = ["", f"### {_SECTIONS[name]}", "", "| metric | type | labels | tells |"]
+            lines += [*head, "|---|---|---|---|"]
+        shown = ", ".join(f"`{label}`" for label in labels) or "-"
+        lines.append(f"| `{PREFIX}{name}` | {kind} | {shown} | {text} |")
+    return "\n".join(lines[1:]) + "\n"
+
+
 METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
     {
         PREFIX + name: Metric(name=PREFIX + name, kind=kind, labels=labels, help=text)

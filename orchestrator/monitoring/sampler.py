@@ -104,7 +104,7 @@ class Sampler:
                 self._count(plugin_id, container, usage)
         limits, count = deployment.grant.limits, len(containers)
         meter = self._meters.meter(plugin_id)
-        disks = [usage.disk_bytes for usage in known if usage.disk_bytes is not None]
+        disk = _disk_bytes(known, limits.max_disk_mb << 20)
         return Sample(
             at=self._clock.now(),
             containers=count,
@@ -118,8 +118,8 @@ class Sampler:
             pids=_sum(usage.pids for usage in known),
             pids_limit=deployment.compiled.spec.pids_limit * count or None,
             oom_kills_total=self._whole(plugin_id, "oom_kills"),
-            disk_bytes=max(disks, default=None),
-            disk_limit_bytes=limits.max_disk_mb << 20 if disk_of(deployment) else None,
+            disk_bytes=disk,
+            disk_limit_bytes=limits.max_disk_mb << 20 if has_disk(deployment) else None,
             network_bytes=meter.used() if meter is not None else None,
             network_limit_bytes=meter.limit_bytes if meter is not None else None,
         )
@@ -130,7 +130,8 @@ class Sampler:
         plugin_id = deployment.plugin_id
         try:
             async with asyncio.timeout(READ_SECONDS):
-                usage = await self._usages.read(container, volume=disk_of(deployment))
+                disk = DATA if has_disk(deployment) else ""
+                usage = await self._usages.read(container, disk=disk)
         except (OrchestratorError, OSError, ValueError) as error:  # a TimeoutError is an OSError
             if plugin_id not in self._mute:
                 self._mute.add(plugin_id)
@@ -155,10 +156,17 @@ class Sampler:
         return None if found is None else int(found)
 
 
-def disk_of(deployment: Deployment) -> str:
-    """The volume at /data; empty if the plugin has none."""
-    mounts = deployment.compiled.spec.volume_mounts
-    return next((mount.volume for mount in mounts if mount.target == DATA), "")
+def has_disk(deployment: Deployment) -> bool:
+    """Whether the plugin has a volume at /data."""
+    return any(mount.target == DATA for mount in deployment.compiled.spec.volume_mounts)
+
+
+def _disk_bytes(usages: Iterable[Usage], limit_bytes: int) -> int | None:
+    """Of the plugin's own disk: what is larger than that is not it."""
+    for usage in usages:
+        if usage.disk_bytes is not None and (usage.disk_size_bytes or 0) <= limit_bytes:
+            return usage.disk_bytes
+    return None
 
 
 def _run(container: ContainerState) -> str:

@@ -23,7 +23,6 @@ from orchestrator.manager.statuses import state_trouble, status, statuses
 from orchestrator.model.base import Model
 from orchestrator.model.events import as_cloud_event
 from orchestrator.model.status import LastWords
-from orchestrator.monitoring.exporter import Exporter
 from orchestrator.policy.explain import explain
 from orchestrator.sandbox.code import CodeSandbox
 from orchestrator.server.analytics_routes import AnalyticsApi
@@ -31,7 +30,7 @@ from orchestrator.server.audit_routes import AuditApi
 from orchestrator.server.backup_routes import backup_route
 from orchestrator.server.code_route import code_route
 from orchestrator.server.event_routes import EventApi
-from orchestrator.server.metrics_server import metrics_route
+from orchestrator.server.metrics_server import MetricsListener, metrics_route
 from orchestrator.server.permission_routes import PermissionApi
 from orchestrator.server.problems import PROBLEM_TYPE, RETRY_AFTER_SECONDS, error_problem
 from orchestrator.server.rollout_routes import RolloutApi
@@ -93,7 +92,7 @@ class Api:
         rollouts: RolloutApi,
         backups: Backups,
         analytics: AnalyticsApi,
-        metrics: Exporter,
+        metrics: MetricsListener,
         now: Callable[[], float],
         shut_down: Callable[[], None],
     ) -> None:
@@ -153,6 +152,7 @@ class Api:
             "state_trouble": state_trouble(self._manager.fleet)
             or self._audit.trouble
             or self._events.desk.trouble,
+            "metrics": self._metrics.state,
             "audit_entries_lost": self._audit.lost,
             "engine": engine,
         }

@@ -49,7 +49,7 @@ class MetricsListener:
     def __init__(self, *, scrape: Scrape, wanted: Callable[[], str]) -> None:
         self.trouble = ""
         """Why it does not listen though it should."""
-        self._scrape = scrape
+        self.scrape = scrape
         self._wanted = wanted
         self._asked = ""
         self._server: asyncio.Server | None = None
@@ -62,6 +62,11 @@ class MetricsListener:
             return 0
         port: int = self._server.sockets[0].getsockname()[1]
         return port
+
+    @property
+    def state(self) -> str:
+        """Where it listens, or why not; for `status`."""
+        return self.trouble or (self._asked if self._server is not None else "not listening")
 
     async def run(self) -> None:
         """Until it is cancelled; then nobody listens any more."""
@@ -141,7 +146,7 @@ class MetricsListener:
             return _response(404, _TEXT, b"expected /metrics\n")
         if method not in {"GET", "HEAD"}:
             return _response(405, _TEXT, b"expected GET\n", more="Allow: GET, HEAD\r\n")
-        content_type, text = self._scrape(headers.get("accept", ""))
+        content_type, text = self.scrape(headers.get("accept", ""))
         return _response(200, content_type, text, whole=method == "GET")
 
 

@@ -89,8 +89,6 @@ class AuditLog:
         self._untold = 0
         self.lost = 0
         self.trouble = ""
-        self.intact: bool | None = None
-        """Whether the chain was whole when it was last verified; None: it never was."""
 
     @classmethod
     def open(
@@ -179,9 +177,7 @@ class AuditLog:
     def verify(self) -> Verdict:
         """Walk all segments from the first record to the newest. Not for the loop either."""
         snapshot = self._snapshot()
-        verdict = verify(_all_items(snapshot), anchor=snapshot.place)
-        self.intact = verdict.intact
-        return verdict
+        return verify(_all_items(snapshot), anchor=snapshot.place)
 
     def export(self, target: Path | BinaryIO) -> int:
         """Every record as a JSON line, as it lies; how many. Raises OSError."""

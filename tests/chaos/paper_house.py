@@ -25,6 +25,7 @@ from orchestrator.engine.base import LABEL_PLUGIN
 from orchestrator.engine.memory import MemoryEngine
 from orchestrator.engine.memory_networks import MemoryNetworks
 from orchestrator.engine.memory_stores import MemoryImages, MemoryVolumes
+from orchestrator.engine.memory_usage import MemoryUsages
 from orchestrator.engine.share_mounts import ShareMounts
 from orchestrator.manager.statuses import statuses
 from orchestrator.model.container import ContainerPhase
@@ -57,6 +58,7 @@ class PaperHouse:
         self.engine = MemoryEngine(clock=self.clock)
         self.images, self.volumes = MemoryImages(), MemoryVolumes()
         self.networks = MemoryNetworks()
+        self.usages = MemoryUsages()
         self.players = Players(self.engine)
         self.config = folder / "orchestrator.yaml"
         # An update would wait two seconds, each time, to see that the new one stays well.
@@ -105,6 +107,7 @@ class PaperHouse:
             volumes=self._wrap(self.volumes),
             disks=self.volumes,
             networks=self._wrap(self.networks),
+            usages=self.usages,
             shares=ShareMounts(self.settings.share_mounts, address="memory://"),
         )
         async with (
