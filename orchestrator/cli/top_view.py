@@ -63,7 +63,16 @@ SORTS: Final[Mapping[str, Callable[[TopRow], float]]] = {
     "name": lambda row: 0.0,
 }
 """By the largest first; of equals, and of `name`, by name."""
-KEYS: Final[Mapping[str, str]] = {name[0]: name for name in SORTS if name != "cpu"} | {"u": "cpu"}
+KEYS: Final[Mapping[str, str]] = {
+    "c": "calls",
+    "e": "errors",
+    "p": "p95",
+    "u": "cpu",
+    "m": "memory",
+    "w": "queue",
+    "n": "name",
+}
+"""What a key sorts by."""
 
 
 def rows_of(before: Look | None, after: Look) -> list[TopRow]:
@@ -105,7 +114,7 @@ def picture(
     if len(shown) > room:
         lines[-1] = paint("dim", f"  … and {len(shown) - room + 1} more")
     if keys:
-        words = "sort: " + " ".join(f"[{key}]{name}" for key, name in KEYS.items()) + "  [q]uit"
+        words = "by  " + "  ".join(f"{key} {name}" for key, name in KEYS.items()) + "   q quit"
         lines.append(paint("dim", words[:width]))
     return lines
 

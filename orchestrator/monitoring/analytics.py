@@ -40,6 +40,11 @@ class PluginAnalytics:
         self._versions = KnownVersions(manager)
         self._flushed = float("-inf")
 
+    @property
+    def trouble(self) -> str:
+        """What keeps figures from being written; empty while they are."""
+        return self._keeper.trouble
+
     async def get_plugin_metrics(self, plugin_id: str, timeframe: str = DEFAULT) -> PluginMetrics:
         """Performance, usage, health and security of a plugin.
 

@@ -32,7 +32,7 @@ class KnownVersions:
         """Plugin → the newest version that it does not run."""
         fleet = self._manager.fleet
         folders = {name: one.inputs.build_folder for name, one in fleet.deployments.items()}
-        in_folders = await asyncio.to_thread(_versions_in, folders)
+        in_folders = await asyncio.to_thread(versions_in, folders)
         return {
             name: newest
             for name, deployment in fleet.deployments.items()
@@ -97,7 +97,7 @@ def _facts(fleet: Fleet, name: str, rows: Mapping[str, PluginStatus], newer: New
     )
 
 
-def _versions_in(folders: Mapping[str, str]) -> dict[str, list[Newer]]:
+def versions_in(folders: Mapping[str, str]) -> dict[str, list[Newer]]:
     """What each folder's plugin.yaml says by now; a folder that says nothing good is passed by."""
     found: dict[str, list[Newer]] = {}
     for name, folder in folders.items():
@@ -108,7 +108,5 @@ def _versions_in(folders: Mapping[str, str]) -> dict[str, list[Newer]]:
         except (OrchestratorError, OSError):
             continue
         if info.plugin_id == name:
-            found[name] = [
-                Newer(version=info.version, where="its folder; `orchestrator up` takes it")
-            ]
+            found[name] = [Newer(version=info.version, where="its folder")]
     return found

@@ -16,6 +16,11 @@ class AnalyticsApi:
         self._analytics = analytics
         self._live = live
 
+    @property
+    def trouble(self) -> str:
+        """What keeps figures from being written; empty while they are."""
+        return self._analytics.trouble
+
     def routes(self) -> list[Route]:
         return [
             Route("/v1/analytics/report", self.report, methods=["GET"]),

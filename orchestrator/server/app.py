@@ -151,7 +151,8 @@ class Api:
             "plugins": len(self._manager.fleet.deployments),
             "state_trouble": state_trouble(self._manager.fleet)
             or self._audit.trouble
-            or self._events.desk.trouble,
+            or self._events.desk.trouble
+            or self._analytics.trouble,
             "metrics": self._metrics.state,
             "audit_entries_lost": self._audit.lost,
             "engine": engine,
