@@ -180,7 +180,7 @@ class AnalyticsPolicy(Model):
     """How many days back there are figures at all."""
     max_mb: Annotated[int, Field(ge=1, le=65_536)] = 256
     """Of the file; beyond it the oldest minutes go first, then hours, then days."""
-    slo_percent: Annotated[float, Field(ge=50, lt=100)] = 99.0
+    slo_percent: Annotated[float, Field(ge=50, le=99.999)] = 99.0
     """Of the calls that are to succeed; the rest is the error budget."""
 
 
