@@ -4,7 +4,7 @@ Every name is one of the table's, and comes with exactly its labels: a slip rais
 first test that scrapes, and not on the day when somebody looks for the series.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.monitoring.metrics import CUSTOM_PREFIX, METRICS, PREFIX, Metric, MetricKind
@@ -39,6 +39,22 @@ class Board:
     def put(self, name: str, value: float, *labels: str) -> None:
         """One series."""
         self._family(name).rows.append((labels, value))
+
+    def put_pairs(
+        self,
+        name: str,
+        counts: Mapping[tuple[str, str], float],
+        *,
+        plugins: Iterable[str] = (),
+        seconds: Collection[str] = (),
+    ) -> None:
+        """Series of two labels; those of each plugin are there at 0 before they are counted."""
+        rows = self.rows(name)
+        expected = [(plugin_id, second) for plugin_id in plugins for second in seconds]
+        rows += [(pair, counts.get(pair, 0)) for pair in expected]
+        if len(counts) > 0:
+            told = set(expected)
+            rows += [(pair, count) for pair, count in counts.items() if pair not in told]
 
     def spread(
         self, name: str, spread: Spread, *labels: str, exemplars: Exemplars | None = None

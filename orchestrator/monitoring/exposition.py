@@ -14,6 +14,7 @@ from orchestrator.monitoring.tally import Spread
 PLAIN: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPEN_METRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _OPEN: Final = "application/openmetrics-text"
+_PAIR: Final = 2
 _ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 _HELP_ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n"})
 
@@ -24,18 +25,16 @@ def content_type_for(accept: str) -> str:
     return OPEN_METRICS if _OPEN in wanted else PLAIN
 
 
-def encode(families: Iterable[Family], content_type: str) -> bytes:
-    """All of it as text; `content_type` is PLAIN or OPEN_METRICS."""
+def encode(families: Iterable[Family], content_type: str) -> Iterator[bytes]:
+    """All of it as text, a family at a time; `content_type` is PLAIN or OPEN_METRICS."""
     open_metrics = content_type == OPEN_METRICS
-    lines: list[str] = []
     for family in families:
-        lines += _head(family.metric, open_metrics=open_metrics)
-        lines += _rows(family)
+        lines = [*_head(family.metric, open_metrics=open_metrics), *_rows(family)]
         for labels, spread, exemplars in family.spreads:
             lines += _histogram(family.metric, labels, spread, exemplars if open_metrics else {})
+        yield "".join(lines).encode()
     if open_metrics:
-        lines.append("# EOF\n")
-    return "".join(lines).encode()
+        yield b"# EOF\n"
 
 
 def _head(metric: Metric, *, open_metrics: bool) -> tuple[str, str]:
@@ -56,8 +55,22 @@ def _rows(family: Family) -> Iterator[str]:
         for (plugin_id,), value in family.rows:
             yield f'{start}{plugin_id}"}} {_number(value)}\n'
         return
+    if len(names) == _PAIR:
+        (first, second), known = names, _Escaped()
+        for (one, two), value in family.rows:
+            pairs = f'{first}="{known[one]}",{second}="{known[two]}"'
+            yield f"{name}{{{pairs}}} {_number(value)}\n"
+        return
     for values, value in family.rows:
         yield f"{name}{_labels(names, values)} {_number(value)}\n"
+
+
+class _Escaped(dict[str, str]):
+    """Values of labels, escaped once: the same few come again and again."""
+
+    def __missing__(self, value: str) -> str:
+        escaped = self[value] = value.translate(_ESCAPES)
+        return escaped
 
 
 def _histogram(

@@ -1,7 +1,5 @@
 """What /metrics tells of what is on its way: events, reconciling, rollouts, builds, git."""
 
-from collections import Counter
-
 from orchestrator.engine.base import LABEL_PLUGIN
 from orchestrator.monitoring.board import Board
 from orchestrator.monitoring.happenings import ROLLOUT_OUTCOMES
@@ -13,11 +11,12 @@ def tell_delivery(sources: Sources, board: Board) -> None:
     _tell_events(sources, board)
     _tell_reconciling(sources, board)
     happenings = sources.happenings
-    rollouts = Counter(happenings.rollouts)
-    for plugin_id in sources.fleet.deployments:
-        rollouts.update({(plugin_id, outcome): 0 for outcome in ROLLOUT_OUTCOMES})
-    for (plugin_id, outcome), count in rollouts.items():
-        board.put("rollouts_total", count, plugin_id, outcome)
+    board.put_pairs(
+        "rollouts_total",
+        happenings.rollouts,
+        plugins=sources.fleet.deployments,
+        seconds=ROLLOUT_OUTCOMES,
+    )
     for outcome, count in happenings.builds.items():
         board.put("image_builds_total", count, outcome)
     board.spread("image_build_duration_seconds", happenings.build_times)
@@ -30,12 +29,11 @@ def tell_delivery(sources: Sources, board: Board) -> None:
 
 
 def _tell_events(sources: Sources, board: Board) -> None:
-    published = Counter(sources.happenings.published)
-    published.update({("", "orchestrator"): 0, ("", "operator"): 0})
+    published = {("", "orchestrator"): 0, ("", "operator"): 0}
     for plugin_id, deployment in sources.fleet.deployments.items():
         if deployment.inputs.info.publishes:
-            published.update({(plugin_id, "plugin"): 0})
-    for (plugin_id, publisher), count in published.items():
+            published[plugin_id, "plugin"] = 0
+    for (plugin_id, publisher), count in (published | sources.happenings.published).items():
         board.put("events_published_total", count, publisher, plugin_id)
     events, pending = sources.events, sources.events.pending()
     for plugin_id, deployment in sources.fleet.deployments.items():

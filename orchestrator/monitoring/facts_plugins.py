@@ -4,7 +4,7 @@ Counters are there at 0 before anything happened: `increase` does not see the fi
 begins at 1, and the first failure or rollback is the one that somebody waits to hear of.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -42,15 +42,24 @@ _SAMPLED: Final[Mapping[str, Callable[[Sample], float | None]]] = MappingProxyTy
 _NONE_YET: Final = {outcome: 0 for outcome in OUTCOMES if outcome not in CALLERS_FAULT}
 
 
-def tell_plugins(sources: Sources, board: Board) -> None:
-    """All of it."""
+SLICE: Final = 32
+"""Plugins between two breaths."""
+
+
+def tell_plugins(sources: Sources, board: Board) -> Iterator[None]:
+    """All of it, a slice at a time."""
     nothing = PluginTally()
-    for plugin_id, deployment in sources.fleet.deployments.items():
+    for number, deployment in enumerate(list(sources.fleet.deployments.values())):
+        plugin_id = deployment.plugin_id
         _tell_calls(board, plugin_id, sources.tally.find(plugin_id) or nothing)
         _tell_room(sources, board, deployment)
-        _tell_use(sources, board, plugin_id)
+        _tell_use(sources, board, deployment)
         _tell_deployment(sources, board, deployment)
-    for row in statuses(sources.fleet):
+        if number % SLICE == SLICE - 1:
+            yield
+    rows = statuses(sources.fleet)
+    yield
+    for row in rows:
         _tell_status(sources, board, row)
 
 
@@ -92,9 +101,9 @@ def _tell_room(sources: Sources, board: Board, deployment: Deployment) -> None:
 # -- use ----------------------------------------------------------------------------------------
 
 
-def _tell_use(sources: Sources, board: Board, plugin_id: str) -> None:
+def _tell_use(sources: Sources, board: Board, deployment: Deployment) -> None:
     """Limits also of a plugin that does not run: who looks at both has both."""
-    deployment = sources.fleet.deployments[plugin_id]
+    plugin_id = deployment.plugin_id
     limits, replicas = deployment.grant.limits, deployment.replicas
     board.put("plugin_memory_limit_bytes", (limits.max_memory_mb << 20) * replicas, plugin_id)
     board.put("plugin_cpu_limit_cores", limits.max_cpu_percent * replicas / 100, plugin_id)
@@ -131,21 +140,21 @@ def _tell_deployment(sources: Sources, board: Board, deployment: Deployment) -> 
     wanted = deployment.replicas if deployment.running else 0
     board.put("plugin_replicas_wanted", wanted, plugin_id)
     for sandbox in fleet.routes.get(plugin_id, ()):
-        _tell_custom(sources, board, sandbox)
+        _tell_custom(sources, board, deployment, sandbox)
 
 
-def _tell_custom(sources: Sources, board: Board, sandbox: PluginSandbox) -> None:
+def _tell_custom(
+    sources: Sources, board: Board, deployment: Deployment, sandbox: PluginSandbox
+) -> None:
     report: Report | None = sources.fleet.reports.get(sandbox.sandbox_id)
     if report is None:
         return
-    plugin_id = sandbox.info.plugin_id
-    deployment = sources.fleet.deployments[plugin_id]
     first = deployment.compiled.sandbox_id
     replica = sandbox.sandbox_id.removeprefix(f"{first}-") if sandbox.sandbox_id != first else "0"
     if not replica.isdecimal():
         return  # of another revision, which is about to go
     for name, value in custom_gauges(report.metrics):
-        board.custom(name, value, plugin_id=plugin_id, replica=replica)
+        board.custom(name, value, plugin_id=deployment.plugin_id, replica=replica)
 
 
 def _tell_status(sources: Sources, board: Board, row: PluginStatus) -> None:
@@ -155,12 +164,12 @@ def _tell_status(sources: Sources, board: Board, row: PluginStatus) -> None:
     board.put("plugin_sub_state", 1, plugin_id, str(row.sub_state))
     takes_calls = fleet.sandbox(plugin_id) is not None or row.sub_state is SubState.IDLE
     board.put("plugin_up", takes_calls, plugin_id)
-    started = fleet_started(sources, row)
+    started = _started_at(sources, row)
     if started:
         board.put("plugin_started_at_seconds", started, plugin_id)
 
 
-def fleet_started(sources: Sources, row: PluginStatus) -> float:
+def _started_at(sources: Sources, row: PluginStatus) -> float:
     """When the container that the status tells of was started; 0 while it does not run."""
     container = sources.fleet.containers.get(row.container_id)
     if container is None or container.phase is not ContainerPhase.RUNNING:

@@ -14,6 +14,7 @@ from orchestrator.policy.overrides import OverrideState
 from orchestrator.policy.rating import ImageOrigin, Surroundings, rate
 from orchestrator.sandbox.broker import RefusalCode
 
+_CODES: Final = tuple(map(str, RefusalCode))
 _NO_LIMITS: Final = "none"
 """The cgroup driver of an engine that holds no limits."""
 
@@ -67,24 +68,25 @@ class SecurityFacts:
 
 
 def _tell_brokers(sources: Sources, board: Board) -> None:
-    refusals = Counter(sources.happenings.refusals)
+    refusals = dict(sources.happenings.refusals)
+    parties = [party for party, _ in sources.counts]
     for party, counts in sources.counts:
-        refusals.update({(party, code): 0 for code in RefusalCode})
-        refusals.update({(party, code): count for code, count in counts.refusals.items()})
+        for code, count in counts.refusals.items():
+            refusals[party, code] = refusals.get((party, code), 0) + count
         for host_class, carried in counts.carried.items():
             to = (party, str(host_class))
             board.put("plugin_egress_bytes_total", carried.sent, *to, "sent")
             board.put("plugin_egress_bytes_total", carried.received, *to, "received")
-    for (plugin_id, rule), count in refusals.items():
-        board.put("security_refusals_total", count, plugin_id, rule)
+    board.put_pairs("security_refusals_total", refusals, plugins=parties, seconds=_CODES)
 
 
 def _tell_alerts(sources: Sources, board: Board) -> None:
-    alerts = Counter(sources.happenings.alerts)
-    for plugin_id in sources.fleet.deployments:
-        alerts.update({(plugin_id, alert): 0 for alert in ALERTS})
-    for (plugin_id, alert), count in alerts.items():
-        board.put("security_alerts_total", count, plugin_id, alert)
+    board.put_pairs(
+        "security_alerts_total",
+        sources.happenings.alerts,
+        plugins=sources.fleet.deployments,
+        seconds=ALERTS,
+    )
 
 
 def _limits_held(looks: Looks) -> bool:

@@ -8,7 +8,7 @@ the few names that always mean this machine.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from typing import Final
 
@@ -29,7 +29,7 @@ _NAMES: Final = frozenset({"localhost", "host.docker.internal", "host.containers
 _TEXT: Final = "text/plain; charset=utf-8"
 _LOG = logging.getLogger("orchestrator.server")
 
-Scrape = Callable[[str], tuple[str, bytes]]
+Scrape = Callable[[str], Awaitable[tuple[str, bytes]]]
 """From what `Accept` says to (content type, text)."""
 
 
@@ -37,7 +37,7 @@ def metrics_route(scrape: Scrape) -> Route:
     """`GET /metrics` on the daemon's own socket."""
 
     async def metrics(request: Request) -> Response:
-        content_type, text = scrape(request.headers.get("accept", ""))
+        content_type, text = await scrape(request.headers.get("accept", ""))
         return Response(text, headers={"Content-Type": content_type})
 
     return Route("/metrics", metrics, methods=["GET"])
@@ -124,7 +124,7 @@ class MetricsListener:
                 async with asyncio.timeout(HEAD_SECONDS):
                     head = await reader.readuntil(b"\r\n\r\n")
                 async with asyncio.timeout(ANSWER_SECONDS):
-                    writer.write(self._answer(head))
+                    writer.write(await self._answer(head))
                     await writer.drain()
                     writer.close()
                     await writer.wait_closed()
@@ -132,7 +132,7 @@ class MetricsListener:
             self._open.discard(writer)
             writer.transport.abort()
 
-    def _answer(self, head: bytes) -> bytes:
+    async def _answer(self, head: bytes) -> bytes:
         line, *rows = head.decode("latin-1").split("\r\n")[:-2]
         headers = {
             name.strip().lower(): value.strip()
@@ -146,7 +146,7 @@ class MetricsListener:
             return _response(404, _TEXT, b"expected /metrics\n")
         if method not in {"GET", "HEAD"}:
             return _response(405, _TEXT, b"expected GET\n", more="Allow: GET, HEAD\r\n")
-        content_type, text = self.scrape(headers.get("accept", ""))
+        content_type, text = await self.scrape(headers.get("accept", ""))
         return _response(200, content_type, text, whole=method == "GET")
 
 

@@ -51,8 +51,8 @@ def series(text: bytes) -> Series:
     }
 
 
-def scrape(house: PaperHouse) -> Series:
-    return series(exporter(house).scrape()[1])
+async def scrape(house: PaperHouse) -> Series:
+    return series((await exporter(house).scrape())[1])
 
 
 async def bring_up(house: PaperHouse) -> None:
@@ -125,7 +125,7 @@ async def test_promtool_finds_nothing_to_say(house: PaperHouse) -> None:
         await bring_up(house)
         await happen(house)
         exporter(house)._sources.sync = Git()
-        text = exporter(house).scrape()[1]
+        _, text = await exporter(house).scrape()
     checked = await asyncio.to_thread(
         lambda: subprocess.run(
             ["promtool", "check", "metrics"], input=text, capture_output=True, check=False
@@ -148,7 +148,9 @@ async def test_open_metrics_can_be_read_with_the_trace_of_a_call(house: PaperHou
             traceparent=f"00-{trace}-b7ad6b7169203331-01",
         )
         await invoke(door, call, b"{}")
-        content_type, text = exporter(house).scrape("application/openmetrics-text; version=1.0.0")
+        content_type, text = await exporter(house).scrape(
+            "application/openmetrics-text; version=1.0.0"
+        )
     families = parse_open(text.decode())
     exemplars = [s.exemplar for family in families for s in family.samples if s.exemplar]
 
@@ -162,7 +164,8 @@ async def test_a_registry_of_prometheus_client_tells_the_same(house: PaperHouse)
         await look(house)
         registry = CollectorRegistry()
         registry.register(exporter(house))
-        ours, theirs = exporter(house).scrape()[1], generate_latest(registry)
+        _, ours = await exporter(house).scrape()
+        theirs = generate_latest(registry)
 
     assert steady(ours) == steady(theirs)
     assert len(steady(ours)) > 200
@@ -183,7 +186,7 @@ async def test_usage_and_limit_are_pairs(house: PaperHouse) -> None:
     async with house.daemon_runs():
         await bring_up(house)
         await look(house)
-        found = scrape(house)
+        found = await scrape(house)
 
     p = "orchestrator_plugin"
     assert (found[f"{p}_memory_bytes", "todo"], found[f"{p}_memory_limit_bytes", "todo"]) == (
@@ -214,7 +217,7 @@ async def test_calls_that_came_over_every_way_are_counted(house: PaperHouse) -> 
                 content_length=2,
             )  # fmt: skip
             await invoke(door, call, body)
-        found = scrape(house)
+        found = await scrape(house)
 
     calls = "orchestrator_plugin_calls_total"
     assert found[calls, "notes", "ok"] == 1
@@ -229,13 +232,13 @@ async def test_a_removed_plugins_series_go_away(house: PaperHouse) -> None:
     async with house.daemon_runs():
         await bring_up(house)
         await happen(house)
-        before = scrape(house)
+        before = await scrape(house)
         house.drop("todo")
         house.plugin("notes")
         await house.up()
         await house.converged()
         await look(house)
-        after = scrape(house)
+        after = await scrape(house)
 
     assert sum("todo" in key for key in before) > 50
     assert [key for key in after if "todo" in key] == []
@@ -245,7 +248,7 @@ async def test_a_removed_plugins_series_go_away(house: PaperHouse) -> None:
 async def test_counters_stand_at_zero_before_anything_happened(house: PaperHouse) -> None:
     async with house.daemon_runs():
         await bring_up(house)
-        found = scrape(house)
+        found = await scrape(house)
 
     assert found["orchestrator_plugin_calls_total", "notes", "plugin_error"] == 0
     assert found["orchestrator_rollouts_total", "notes", "rolled_back"] == 0
@@ -257,12 +260,12 @@ async def test_counters_stand_at_zero_before_anything_happened(house: PaperHouse
 async def test_state_follows_the_plugin(house: PaperHouse) -> None:
     async with house.daemon_runs():
         await bring_up(house)
-        up = scrape(house)
+        up = await scrape(house)
         house.players.mute.add("notes")
         house.engine.die(house.container("notes"))
         while house.daemon.manager.fleet.sandbox("notes") is not None:
             await house.daemon.manager.loop.passed()
-        down = scrape(house)
+        down = await scrape(house)
 
     p = "orchestrator_plugin"
     assert (up[f"{p}_up", "notes"], down[f"{p}_up", "notes"]) == (1, 0)
@@ -282,7 +285,7 @@ async def test_a_plugins_own_gauges_are_told_under_their_prefix(house: PaperHous
         [sandbox] = fleet.routes["notes"]
         metrics = (("documents", 12.0), ("Bad Name", 1.0), ("up_total", 2.0))
         fleet.reports[sandbox.sandbox_id] = Report(state="ready", metrics=metrics)
-        found = scrape(house)
+        found = await scrape(house)
 
     own = {key: value for key, value in found.items() if "_custom_" in key[0]}
     assert own == {("orchestrator_plugin_custom_documents", "notes", "0"): 12}
@@ -294,7 +297,7 @@ async def test_a_refused_command_is_counted_by_its_code(house: PaperHouse) -> No
         house.plugin("greedy", permissions=["network_access"])
         with pytest.raises(Exception, match="network_access"):
             await house.up()
-        found = scrape(house)
+        found = await scrape(house)
 
     refusals = [key[1:] for key in found if key[0] == "orchestrator_security_refusals_total"]
     assert [rule for plugin, rule in refusals if not plugin] == ["permission_refused"]
@@ -315,7 +318,7 @@ async def test_the_audit_logs_break_is_told(house: PaperHouse) -> None:
         )
         looks = house.daemon.monitoring.looks
         looks.audit_intact = house.daemon.audit.verify().intact
-        found = scrape(house)
+        found = await scrape(house)
 
     assert found["orchestrator_audit_chain_intact",] == 0
 
