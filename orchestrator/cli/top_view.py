@@ -207,7 +207,9 @@ def _line(row: TopRow, width: int, paint: Paint) -> str:
     ]
     text = " ".join(cells)
     if width >= _BYTES_FROM:
-        text += f"  {f'{size(row.memory_bytes)} of {size(row.memory_limit_bytes)}':<20}"
+        known = row.memory_bytes is not None
+        of_limit = f"{size(row.memory_bytes)} of {size(row.memory_limit_bytes)}" if known else "-"
+        text += f"  {of_limit:<20}"
     return text + (f"  {plain(row.sub_state, 11):<11}" if width >= _STATE_FROM else "")
 
 
