@@ -31,6 +31,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "call": ("orchestrator.cli.call", "Call a plugin, or one of its tools."),
         "run-code": ("orchestrator.cli.run_code", "Run code in a throw-away sandbox."),
         "logs": ("orchestrator.cli.logs", "Show what a plugin logged."),
+        "report": ("orchestrator.cli.report", "Show how the plugins did, and what is worth doing."),
+        "top": ("orchestrator.cli.top", "Show live what the plugins do."),
         "explain": ("orchestrator.cli.explain", "Say what a plugin may do and what holds it."),
         "permissions": (
             "orchestrator.cli.permissions",

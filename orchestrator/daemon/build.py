@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from orchestrator.clock import Clock
+from orchestrator.daemon.analytics import Figures, open_analytics
 from orchestrator.daemon.backends import Backends, place_of
 from orchestrator.daemon.backup import backups_of
 from orchestrator.daemon.code import CodeParts, code_sandbox
@@ -74,6 +75,7 @@ class Daemon:
     leftovers: Leftovers
     orphans: Orphans
     monitoring: Monitoring
+    figures: Figures
 
 
 @asynccontextmanager
@@ -173,6 +175,9 @@ async def build(
             code=code,
             clock=clock,
         )
+        figures = open_analytics(
+            settings, stack, monitoring=monitoring, manager=manager, bus=bus, clock=clock
+        )
         gate, ui = ways_in(manager)
         api = Api(
             facts=Facts(
@@ -199,6 +204,7 @@ async def build(
                 settings, backends, place_of(settings), fleet=fleet, audit=audit, clock=clock
             ),
             metrics=monitoring.listener,
+            analytics=figures.api,
             now=clock.now,
             shut_down=shut_down,
         )
@@ -222,6 +228,7 @@ async def build(
             ),
             orphans=orphans_of(settings, backends, store=store, bus=bus, clock=clock),
             monitoring=monitoring,
+            figures=figures,
         )
 
 

@@ -94,6 +94,11 @@ class DaemonSettings:
         return self.folder / "events.db"
 
     @property
+    def statistics(self) -> Path:
+        """Figures of calls and resources by minute, hour and day."""
+        return self.folder / "analytics.db"
+
+    @property
     def audit_folder(self) -> Path:
         """The audit log's segments; kept by `down`."""
         return self.folder / "audit"

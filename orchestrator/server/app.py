@@ -25,6 +25,7 @@ from orchestrator.model.events import as_cloud_event
 from orchestrator.model.status import LastWords
 from orchestrator.policy.explain import explain
 from orchestrator.sandbox.code import CodeSandbox
+from orchestrator.server.analytics_routes import AnalyticsApi
 from orchestrator.server.audit_routes import AuditApi
 from orchestrator.server.backup_routes import backup_route
 from orchestrator.server.code_route import code_route
@@ -92,6 +93,7 @@ class Api:
         rollouts: RolloutApi,
         switch: SwitchApi,
         backups: Backups,
+        analytics: AnalyticsApi,
         metrics: MetricsListener,
         now: Callable[[], float],
         shut_down: Callable[[], None],
@@ -109,6 +111,7 @@ class Api:
         self._rollouts = rollouts
         self._switch = switch
         self._backups = backups
+        self._analytics = analytics
         self._metrics = metrics
         self._now = now
         self._shut_down = shut_down
@@ -130,6 +133,7 @@ class Api:
                 *self._switch.routes(),
                 ui_route(self._ui),
                 backup_route(self._backups),
+                *self._analytics.routes(),
                 metrics_route(self._metrics.scrape),
             ],
             exception_handlers={OrchestratorError: _problem},
@@ -151,7 +155,8 @@ class Api:
             "plugins": len(self._manager.fleet.deployments),
             "state_trouble": state_trouble(self._manager.fleet)
             or self._audit.trouble
-            or self._events.desk.trouble,
+            or self._events.desk.trouble
+            or self._analytics.trouble,
             "metrics": self._metrics.state,
             "audit_entries_lost": self._audit.lost,
             "engine": engine,
