@@ -17,6 +17,7 @@ from orchestrator.cli.context import (
     settings_of,
 )
 from orchestrator.cli.exits import BY_KIND, OK
+from orchestrator.cli.monitoring import tell_monitoring
 from orchestrator.cli.permissions import held_lines
 from orchestrator.cli.progress import Progress
 from orchestrator.cli.render import plugin_rows, printable, repair_lines
@@ -36,10 +37,21 @@ WAIT_SECONDS: Final = 1_800.0
 @click.argument("paths", nargs=-1, metavar="[PATHS]...")
 @click.option("--detach", "-d", is_flag=True, help="Leave the daemon in the background.")
 @click.option("--wait", is_flag=True, help="With --detach: until every plugin runs or failed.")
+@click.option(
+    "--monitoring/--no-monitoring",
+    default=None,
+    help="Prometheus and Grafana beside the daemon [as it was, or as orchestrator.yaml says].",
+)
 @instance_option
 @config_option
 def command(
-    paths: tuple[str, ...], *, detach: bool, wait: bool, instance: str | None, config: str | None
+    paths: tuple[str, ...],
+    *,
+    detach: bool,
+    wait: bool,
+    monitoring: bool | None,
+    instance: str | None,
+    config: str | None,
 ) -> int:
     """Bring plugins up as the manifests say, and keep them so.
 
@@ -56,7 +68,7 @@ def command(
     client = client_at(settings)
     ours = _ensure_daemon(client, settings)
     try:
-        names = _apply(client, settings, manifests, policy, ours=ours)
+        names = _apply(client, settings, manifests, policy, ours=ours, monitoring=monitoring)
         return _follow(client, names, detach=detach, wait=wait, ours=ours)
     except KeyboardInterrupt:
         if detach or not ours:
@@ -88,9 +100,10 @@ def _apply(
     policy: Path | None,
     *,
     ours: bool,
+    monitoring: bool | None,
 ) -> list[str]:
     try:
-        return client.apply(list(manifests), policy)
+        return client.apply(list(manifests), policy, monitoring=monitoring)
     except BaseException:
         if ours and not client.plugins():
             client.shut_down(down=False, volumes=False)  # nothing half started
@@ -102,6 +115,7 @@ def _follow(
     client: DaemonClient, names: Sequence[str], *, detach: bool, wait: bool, ours: bool
 ) -> int:
     if detach and not wait:
+        tell_monitoring(client, wait=False)
         click.echo(f"{len(names)} plugins wanted; `orchestrator ps` shows them", err=True)
         return BY_KIND[Kind.DENIED] if _tell_held(client.plugins(), names) else OK
     plugins = _wait(client, names)
@@ -110,6 +124,7 @@ def _follow(
     short = [row for row in plugins if row["plugin_id"] in names and fell_short(row)]
     for row in short:
         _tell_failed(client, row)
+    tell_monitoring(client)
     if detach:
         return BY_KIND[Kind.PLUGIN if short else Kind.DENIED] if short or waiting else OK
     end = "Ctrl-C stops and removes them" if ours else "Ctrl-C leaves them running"

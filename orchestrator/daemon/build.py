@@ -18,6 +18,7 @@ from orchestrator.daemon.network_access import plugin_networks
 from orchestrator.daemon.orphans import orphans_of
 from orchestrator.daemon.pages import ways_in
 from orchestrator.daemon.settings import DaemonSettings
+from orchestrator.daemon.stack import stack_of
 from orchestrator.daemon.state import open_state
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.events.desk import EventDesk
@@ -39,6 +40,7 @@ from orchestrator.manager.rollout_commands import RolloutCommands
 from orchestrator.manager.switch import Switch
 from orchestrator.manager.watch import Watch, plugin_watch
 from orchestrator.monitoring.happenings import CountingAuditor
+from orchestrator.monitoring.stack.stack import MonitoringStack
 from orchestrator.sandbox.callers import CallLedger
 from orchestrator.sandbox.code import CodeSandbox
 from orchestrator.sandbox.deadlines import DeadlineWheel
@@ -76,6 +78,7 @@ class Daemon:
     orphans: Orphans
     monitoring: Monitoring
     figures: Figures
+    stack: MonitoringStack
 
 
 @asynccontextmanager
@@ -178,6 +181,9 @@ async def build(
         figures = open_analytics(
             settings, stack, monitoring=monitoring, manager=manager, bus=bus, clock=clock
         )
+        monitoring_stack = stack_of(
+            settings, backends, fleet=fleet, base_lock=base_lock, clock=clock
+        )
         gate, ui = ways_in(manager)
         api = Api(
             facts=Facts(
@@ -205,6 +211,7 @@ async def build(
             ),
             metrics=monitoring.listener,
             analytics=figures.api,
+            stack=monitoring_stack,
             now=clock.now,
             shut_down=shut_down,
         )
@@ -229,6 +236,7 @@ async def build(
             orphans=orphans_of(settings, backends, store=store, bus=bus, clock=clock),
             monitoring=monitoring,
             figures=figures,
+            stack=monitoring_stack,
         )
 
 

@@ -145,6 +145,7 @@ def _tasks(daemon: Daemon) -> dict[str, Callable[[], Awaitable[None]]]:
         "sampler": daemon.monitoring.sampler.run,
         "looks": daemon.monitoring.looks.run,
         "metrics": daemon.monitoring.listener.run,
+        "stack": daemon.stack.run,
         **({"traces": daemon.monitoring.tracing.run} if daemon.monitoring.tracing else {}),
         "figures": daemon.figures.keeper.run,
         "orphans": lambda: daemon.orphans.run(lambda: manager.policy.reconcile),

@@ -129,6 +129,11 @@ class DaemonSettings:
         return Path("/run/orchestrator") / f"{self.instance}-{self.owner}.shares"
 
     @property
+    def monitoring_folder(self) -> Path:
+        """What the monitoring stack's containers mount."""
+        return self.folder / "monitoring"
+
+    @property
     def cache(self) -> Path:
         """Unpacked wheels and the like: may be deleted at any time."""
         return self.home / "cache"

@@ -116,7 +116,9 @@ class PluginManager:
         self.fleet.unread = {*self.fleet.unfit}
         self.rollouts.restore(self.fleet.policy)
 
-    async def apply(self, paths: Sequence[Path], config: Path | None) -> list[str]:
+    async def apply(
+        self, paths: Sequence[Path], config: Path | None, *, monitoring: bool | None = None
+    ) -> list[str]:
         """Make what `paths` hold wanted; the names of the plugins they hold.
 
         All is checked before anything changes. Raises InvalidFile, PermissionRefused,
@@ -125,14 +127,17 @@ class PluginManager:
         async with self.one:
             words = f"up {' '.join(map(str, paths))}"
             try:
-                names = await self._apply(paths, config, Note(who=OPERATOR, why=words))
+                note = Note(who=OPERATOR, why=words)
+                names = await self._apply(paths, config, note, monitoring=monitoring)
             except OrchestratorError as error:
                 self._clerk.refusal(words, error)
                 raise
             self._clerk.command(words, {"plugins": [*names]})
             return names
 
-    async def _apply(self, paths: Sequence[Path], config: Path | None, note: Note) -> list[str]:
+    async def _apply(
+        self, paths: Sequence[Path], config: Path | None, note: Note, *, monitoring: bool | None
+    ) -> list[str]:
         instance = load_instance_config(config) if config is not None else InstanceConfig()
         policy = instance.policy
         await self._knock()
@@ -143,8 +148,8 @@ class PluginManager:
         names = [deployment.plugin_id for deployment in new]
         wanted = merge(current, new, paths)
         await self._take(wanted, policy, note, named={*names}, held=held)
-        store_monitoring(self.fleet.store, instance.monitoring)
-        self.fleet.monitoring = instance.monitoring
+        store, told = self.fleet.store, instance.monitoring
+        self.fleet.monitoring = store_monitoring(store, told, by_command=monitoring)
         self._clerk.decisions(deployment for deployment in new if deployment.plugin_id not in held)
         self._clerk.held(held)
         return names

@@ -3,12 +3,12 @@
 from ipaddress import ip_network
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from orchestrator.model.base import Model, Name, Unexpected
 from orchestrator.model.databases import Database
 from orchestrator.model.limits import ResourceLimits
-from orchestrator.model.monitoring import MonitoringConfig
+from orchestrator.model.monitoring import MonitoringConfig, switched
 from orchestrator.model.permissions import PermissionKind
 from orchestrator.model.runtime import Runtime
 
@@ -216,4 +216,4 @@ class InstanceConfig(Model):
     """`orchestrator.yaml`: one instance of the orchestrator."""
 
     policy: SecurityPolicy = SecurityPolicy()
-    monitoring: MonitoringConfig = MonitoringConfig()
+    monitoring: Annotated[MonitoringConfig, BeforeValidator(switched)] = MonitoringConfig()

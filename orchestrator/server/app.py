@@ -23,6 +23,7 @@ from orchestrator.manager.statuses import state_trouble, status, statuses
 from orchestrator.model.base import Model
 from orchestrator.model.events import as_cloud_event
 from orchestrator.model.status import LastWords
+from orchestrator.monitoring.stack.stack import MonitoringStack
 from orchestrator.policy.explain import explain
 from orchestrator.sandbox.code import CodeSandbox
 from orchestrator.server.analytics_routes import AnalyticsApi
@@ -51,6 +52,8 @@ class ApplyRequest(Model):
 
     paths: tuple[str, ...] = Field(min_length=1)
     config: str | None = None
+    monitoring: bool | None = None
+    """Whether the monitoring stack is to run, whatever the file says; None: as it was."""
 
 
 class ShutdownRequest(Model):
@@ -95,6 +98,7 @@ class Api:
         backups: Backups,
         analytics: AnalyticsApi,
         metrics: MetricsListener,
+        stack: MonitoringStack,
         now: Callable[[], float],
         shut_down: Callable[[], None],
     ) -> None:
@@ -113,6 +117,7 @@ class Api:
         self._backups = backups
         self._analytics = analytics
         self._metrics = metrics
+        self._stack = stack
         self._now = now
         self._shut_down = shut_down
 
@@ -135,6 +140,7 @@ class Api:
                 backup_route(self._backups),
                 *self._analytics.routes(),
                 metrics_route(self._metrics.scrape),
+                Route("/v1/monitoring", self.monitoring, methods=["GET"]),
             ],
             exception_handlers={OrchestratorError: _problem},
         )
@@ -168,8 +174,12 @@ class Api:
         names = await self._manager.apply(
             [Path(path) for path in wish.paths],
             Path(wish.config) if wish.config is not None else None,
+            monitoring=wish.monitoring,
         )
         return JSONResponse({"plugins": names})
+
+    async def monitoring(self, request: Request) -> Response:
+        return JSONResponse(asdict(self._stack.state()))
 
     async def plugins(self, request: Request) -> Response:
         return JSONResponse([asdict(row) for row in statuses(self._manager.fleet)])
@@ -228,6 +238,7 @@ class Api:
         swept = (0, 0)
         if wish.down:
             await self._code.close()
+            await self._stack.close()
             swept = await self._manager.down(with_volumes=wish.volumes)
         self._shut_down()
         return JSONResponse({"containers": swept[0], "volumes": swept[1]})
