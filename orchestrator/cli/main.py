@@ -23,6 +23,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "down": ("orchestrator.cli.down", "Stop and remove everything of this instance."),
         "daemon": ("orchestrator.cli.daemon", "Run, start, stop or restart the daemon alone."),
         "plan": ("orchestrator.cli.plan", "Show what `up` would do, without doing it."),
+        "render": (
+            "orchestrator.cli.render_manifests",
+            "Show the manifests as an environment has them.",
+        ),
         "ps": ("orchestrator.cli.ps", "List the plugins and how they do."),
         "status": ("orchestrator.cli.status", "Show everything of a plugin, or the daemon itself."),
         "call": ("orchestrator.cli.call", "Call a plugin, or one of its tools."),

@@ -14,12 +14,14 @@ from pydantic import JsonValue
 from orchestrator.cli.context import (
     config_file,
     config_option,
+    environment_option,
     instance_option,
     json_option,
     manifest_paths,
     settings_of,
 )
 from orchestrator.cli.exits import CHANGES, OK
+from orchestrator.cli.manifest_words import widened_by_patch
 from orchestrator.cli.permissions import drift_rows, held_lines
 from orchestrator.cli.render import one_line
 from orchestrator.daemon.backends import docker_backends, place_of, resolver_of
@@ -37,7 +39,7 @@ from orchestrator.manager.resolve import check_dependencies
 from orchestrator.manager.revision_records import stored_rollouts
 from orchestrator.manager.revisions import Rollout
 from orchestrator.manager.rollout_words import quarantined, strategy
-from orchestrator.model.load import load_instance_config, load_manifests
+from orchestrator.model.load import LoadedManifest, load_instance_config, load_manifests
 from orchestrator.model.policy import SecurityPolicy
 from orchestrator.policy.explain import explain
 from orchestrator.policy.overrides import Override
@@ -67,6 +69,8 @@ class Preview:
     """How each changed plugin would take over from what runs."""
     to_build: frozenset[str]
     """Plugins whose images are not there yet."""
+    patches: Mapping[str, tuple[str, ...]]
+    """Plugin → what the environment's patch gives it beyond its base, in words."""
 
 
 @click.command()
@@ -74,12 +78,19 @@ class Preview:
 @json_option
 @instance_option
 @config_option
+@environment_option
 def command(
-    paths: tuple[str, ...], *, as_json: bool, instance: str | None, config: str | None
+    paths: tuple[str, ...],
+    *,
+    as_json: bool,
+    instance: str | None,
+    config: str | None,
+    environment: str | None,
 ) -> int:
     """Show what `up` would do, without doing it; exit code 2 when something would change."""
     settings = settings_of(instance)
-    result = asyncio.run(_preview(settings, manifest_paths(paths), config_file(config)))
+    manifests = load_manifests(manifest_paths(paths), environment)
+    result = asyncio.run(_preview(settings, manifests, manifest_paths(paths), config_file(config)))
     if as_json:
         click.echo(json.dumps([_json(result, change) for change in result.changes], indent=2))
     else:
@@ -96,8 +107,12 @@ def command(
     return CHANGES if changed else OK
 
 
-async def _preview(settings: DaemonSettings, paths: list[Path], config: Path | None) -> Preview:
-    manifests = load_manifests(paths)
+async def _preview(
+    settings: DaemonSettings,
+    manifests: Sequence[LoadedManifest],
+    paths: list[Path],
+    config: Path | None,
+) -> Preview:
     policy = load_instance_config(config).policy if config is not None else SecurityPolicy()
     async with docker_backends(settings) as backends:
         resolver = resolver_of(settings, backends.images)
@@ -122,6 +137,7 @@ async def _preview(settings: DaemonSettings, paths: list[Path], config: Path | N
             quarantined=away,
             strategies={name: strategy(one, policy.rollout) for name, one in wanted.items()},
             to_build=await _missing_images(wanted, backends.images),
+            patches=widened_by_patch(manifests),
         )
 
 
@@ -155,6 +171,7 @@ def _json(result: Preview, change: Change) -> dict[str, JsonValue]:
         if change.kind is ChangeKind.REPLACE
         else "",
         "quarantined": result.quarantined.get(change.plugin_id, ""),
+        "patch": list(result.patches.get(change.plugin_id, ())),
         "build_image": change.plugin_id in result.to_build,
         "may": list(explain(deployment.grant)) if deployment else [],
         "drift": [asdict(found) for found in drift(deployment)] if deployment else [],
@@ -181,6 +198,8 @@ def _show(result: Preview, change: Change) -> None:
     click.echo(f"{head} {words}")
     if deployment is None:
         return
+    for text in result.patches.get(change.plugin_id, ()):
+        click.echo(f"    environment: {one_line(text, 200)}")
     for _, text in drift_rows([asdict(found) for found in drift(deployment)]):
         click.echo(f"    drift: {text}")
     if change.kind is ChangeKind.NONE:

@@ -12,6 +12,7 @@ from orchestrator.cli.context import (
     client_at,
     config_file,
     config_option,
+    environment_option,
     instance_option,
     manifest_paths,
     settings_of,
@@ -37,8 +38,15 @@ WAIT_SECONDS: Final = 1_800.0
 @click.option("--wait", is_flag=True, help="With --detach: until every plugin runs or failed.")
 @instance_option
 @config_option
+@environment_option
 def command(
-    paths: tuple[str, ...], *, detach: bool, wait: bool, instance: str | None, config: str | None
+    paths: tuple[str, ...],
+    *,
+    detach: bool,
+    wait: bool,
+    instance: str | None,
+    config: str | None,
+    environment: str | None,
 ) -> int:
     """Bring plugins up as the manifests say, and keep them so.
 
@@ -49,13 +57,13 @@ def command(
     settings = settings_of(instance)
     manifests, policy = manifest_paths(paths), config_file(config)
     # Checked here first: a mistake in a file must not even start a daemon.
-    load_manifests(manifests)
+    load_manifests(manifests, environment)
     if policy is not None:
         load_instance_config(policy)
     client = client_at(settings)
     ours = _ensure_daemon(client, settings)
     try:
-        names = _apply(client, settings, manifests, policy, ours=ours)
+        names = _apply(client, settings, manifests, policy, environment, ours=ours)
         return _follow(client, names, detach=detach, wait=wait, ours=ours)
     except KeyboardInterrupt:
         if detach or not ours:
@@ -85,11 +93,12 @@ def _apply(
     settings: DaemonSettings,
     manifests: Sequence[Path],
     policy: Path | None,
+    environment: str | None,
     *,
     ours: bool,
 ) -> list[str]:
     try:
-        return client.apply(list(manifests), policy)
+        return client.apply(list(manifests), policy, environment)
     except BaseException:
         if ours and not client.plugins():
             client.shut_down(down=False, volumes=False)  # nothing half started

@@ -78,9 +78,16 @@ class DaemonClient:
         answer: dict[str, Any] = self._json("GET", f"/v1/plugins/{plugin_id}")
         return answer
 
-    def apply(self, paths: list[Path], config: Path | None) -> list[str]:
+    def apply(
+        self, paths: list[Path], config: Path | None, environment: str | None = None
+    ) -> list[str]:
         """Make what `paths` hold wanted; the names. Raises DaemonProblem."""
-        wish = {"paths": [str(path) for path in paths], "config": str(config) if config else None}
+        wish: dict[str, object] = {
+            "paths": [str(path) for path in paths],
+            "config": str(config) if config else None,
+        }
+        if environment is not None:  # a daemon of an older version knows no such field
+            wish["environment"] = environment
         answer: dict[str, list[str]] = self._json("PUT", "/v1/desired", wish, seconds=900.0)
         return answer["plugins"]
 

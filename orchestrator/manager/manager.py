@@ -33,7 +33,7 @@ from orchestrator.manager.revisions import Note
 from orchestrator.manager.rollout import Rollouts
 from orchestrator.manager.sweep import sweep
 from orchestrator.model.events import EventName, PluginEvent
-from orchestrator.model.load import load_instance_config, load_manifests
+from orchestrator.model.load import LoadedManifest, load_instance_config, load_manifests
 from orchestrator.model.policy import SecurityPolicy
 from orchestrator.policy.overrides import Override
 from orchestrator.store.base import Record, RecordStore
@@ -114,26 +114,37 @@ class PluginManager:
         self.fleet.unread = {*self.fleet.unfit}
         self.rollouts.restore(self.fleet.policy)
 
-    async def apply(self, paths: Sequence[Path], config: Path | None) -> list[str]:
+    async def apply(
+        self, paths: Sequence[Path], config: Path | None, environment: str | None = None
+    ) -> list[str]:
         """Make what `paths` hold wanted; the names of the plugins they hold.
 
         All is checked before anything changes. Raises InvalidFile, PermissionRefused,
         DependenciesUnresolved and their kin; EngineUnavailable, as nothing would come of it.
         """
         async with self.one:
-            words = f"up {' '.join(map(str, paths))}"
+            where = f" --environment {environment}" if environment is not None else ""
+            words = f"up {' '.join(map(str, paths))}{where}"
             try:
-                names = await self._apply(paths, config, Note(who=OPERATOR, why=words))
+                manifests = load_manifests(paths, environment)
+                names = await self._apply(manifests, paths, config, words)
             except OrchestratorError as error:
                 self._clerk.refusal(words, error)
                 raise
             self._clerk.command(words, {"plugins": [*names]})
             return names
 
-    async def _apply(self, paths: Sequence[Path], config: Path | None, note: Note) -> list[str]:
+    async def _apply(
+        self,
+        manifests: Sequence[LoadedManifest],
+        paths: Sequence[Path],
+        config: Path | None,
+        words: str,
+    ) -> list[str]:
+        note = Note(who=OPERATOR, why=words)
         policy = load_instance_config(config).policy if config is not None else SecurityPolicy()
         await self._knock()
-        resolved = await self._resolver.resolve(load_manifests(paths), policy)
+        resolved = await self._resolver.resolve(manifests, policy)
         current = self._reweighed(policy)
         inputs, held = held_back(current, resolved)
         new = [self._overrides.settle(one, policy) for one in inputs]

@@ -48,6 +48,7 @@ class ApplyRequest(Model):
 
     paths: tuple[str, ...] = Field(min_length=1)
     config: str | None = None
+    environment: str | None = None
 
 
 class ShutdownRequest(Model):
@@ -154,6 +155,7 @@ class Api:
         names = await self._manager.apply(
             [Path(path) for path in wish.paths],
             Path(wish.config) if wish.config is not None else None,
+            wish.environment,
         )
         return JSONResponse({"plugins": names})
 
