@@ -2,9 +2,10 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from orchestrator.clock import Clock
 from orchestrator.daemon.backends import Backends, place_of
@@ -15,6 +16,7 @@ from orchestrator.daemon.events import open_events
 from orchestrator.daemon.network_access import plugin_networks
 from orchestrator.daemon.orphans import orphans_of
 from orchestrator.daemon.pages import ways_in
+from orchestrator.daemon.secrets import reader_of_daemon
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.daemon.state import open_state
 from orchestrator.events.bus import PluginEventBus
@@ -34,6 +36,7 @@ from orchestrator.manager.permissions import PermissionSystem
 from orchestrator.manager.probe import Prober
 from orchestrator.manager.rebuilding import take_up
 from orchestrator.manager.rollout_commands import RolloutCommands
+from orchestrator.manager.rotation import Rotation
 from orchestrator.manager.watch import Watch, plugin_watch
 from orchestrator.sandbox.callers import CallLedger
 from orchestrator.sandbox.code import CodeSandbox
@@ -58,6 +61,7 @@ class Daemon:
     permissions: PermissionSystem
     prober: Prober
     networks: PluginNetworks
+    rotation: Rotation
     watch: Watch
     api: Api
     gate: Gate
@@ -78,6 +82,7 @@ async def build(
     clock: Clock,
     shut_down: Callable[[], None],
     supervisor: str = "",
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[Daemon]:
     """The daemon, ready to run; what it holds open is closed on the way out."""
     async with AsyncExitStack() as stack:
@@ -87,7 +92,7 @@ async def build(
         stack.callback(wheel.close)
         audit = AuditLog.open(settings.audit_folder, store=store, clock=clock)
         stack.callback(audit.close)
-        clerk = Clerk(audit, clock)
+        clerk, secrets = Clerk(audit, clock), reader_of_daemon(settings, environment)
         bus = PluginEventBus(clock=clock, instance=settings.instance)
         bus.listen(clerk.hear)
         fleet = Fleet(store=store, clock=clock, can_pause=backends.pausing is not None)
@@ -114,10 +119,15 @@ async def build(
             repairs=backends.repairs,
         )
         access = Access(
-            auditor=audit, clock=clock, neighbours=neighbours, uplink=uplink, meters=meters
+            auditor=audit,
+            clock=clock,
+            neighbours=neighbours,
+            uplink=uplink,
+            meters=meters,
+            secrets=secrets,
         )
         stack.callback(access.close_all)
-        manager, permissions = control_plane(
+        manager, permissions, rotation = control_plane(
             settings,
             backends,
             clock=clock,
@@ -130,6 +140,7 @@ async def build(
             doors=doors,
             ledger=ledger,
             base_lock=base_lock,
+            secrets=secrets,
         )
         manager.restore()
         desk = open_events(settings, stack, bus=bus, manager=manager, clock=clock, wheel=wheel)
@@ -182,7 +193,8 @@ async def build(
             permissions=permissions,
             prober=Prober(fleet, manager.loop.wake),
             networks=networks,
-            watch=plugin_watch(manager, backends.engine, backends.probe, bus),
+            rotation=rotation,
+            watch=plugin_watch(manager, backends.engine, backends.probe, bus, secrets),
             api=api,
             gate=gate,
             bus=bus,

@@ -104,6 +104,7 @@ async def serve(
         clock=SystemClock(),
         shut_down=ending.stop.set,
         supervisor=supervisor.name,
+        environment=os.environ,
     )
     async with build_daemon as daemon:
         daemon.bus.listen(_log_event)
@@ -141,6 +142,7 @@ def _tasks(daemon: Daemon) -> dict[str, Callable[[], Awaitable[None]]]:
         "probes": lambda: daemon.prober.run(lambda: manager.policy.lifecycle),
         "networks": lambda: daemon.networks.run(lambda: manager.policy),
         "watch": daemon.watch.run,
+        "rotation": daemon.rotation.run,
         "pages": daemon.ui.run,
         "code": daemon.code.run,
         "events": daemon.events.run,

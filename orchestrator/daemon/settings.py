@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.manager.liveness import owner_of
+from orchestrator.manager.secrets import AGE_KEY_VARIABLE
 from orchestrator.model.base import NAME_PATTERN
 
 HOME_VARIABLE: Final = "ORCHESTRATOR_HOME"
@@ -17,6 +18,7 @@ CONFIG_VARIABLE: Final = "ORCHESTRATOR_CONFIG"
 ENVIRONMENT_VARIABLE: Final = "ORCHESTRATOR_ENVIRONMENT"
 STORE_VARIABLE: Final = "ORCHESTRATOR_STORE"
 STORE_PASSWORD_VARIABLE: Final = "ORCHESTRATOR_STORE_PASSWORD_FILE"  # noqa: S105 - a name
+AGE_KEY_FILE_VARIABLE: Final = AGE_KEY_VARIABLE
 ENGINE_VARIABLE: Final = "DOCKER_HOST"
 DEFAULT_INSTANCE: Final = "default"
 DEFAULT_CONFIG: Final = "orchestrator.yaml"
@@ -42,6 +44,9 @@ class DaemonSettings:
     """PostgreSQL's URL, without a password; empty for a file in the folder."""
     store_password_file: Path | None = None
     """None leaves the password to libpq: PGPASSFILE, ~/.pgpass, PGPASSWORD."""
+
+    age_key_file: Path | None = None
+    """Opens encrypted secrets; None: there are none."""
 
     @property
     def folder(self) -> Path:
@@ -91,6 +96,11 @@ class DaemonSettings:
         return Path(f"/dev/shm/orchestrator-{self.instance}-{self.owner}")  # noqa: S108
 
     @property
+    def secrets_key(self) -> Path:
+        """For digests of secrets' values: random, in no backup, and never sent anywhere."""
+        return self.folder / "secrets.key"
+
+    @property
     def volumes_root(self) -> Path:
         """Disk images of the plugins' /data."""
         return self.folder / "volumes"
@@ -130,12 +140,14 @@ def settings_from(
         state = environment.get("XDG_STATE_HOME") or str(user_home / ".local/state")
         folder = Path(state) / "orchestrator"
     password = environment.get(STORE_PASSWORD_VARIABLE)
+    age_key = environment.get(AGE_KEY_FILE_VARIABLE)
     return DaemonSettings(
         home=folder.absolute(),
         instance=chosen,
         engine=environment.get(ENGINE_VARIABLE) or None,
         store=_store(environment.get(STORE_VARIABLE) or ""),
         store_password_file=Path(password).absolute() if password else None,
+        age_key_file=Path(age_key).absolute() if age_key else None,
     )
 
 

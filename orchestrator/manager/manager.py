@@ -155,11 +155,12 @@ class PluginManager:
         self._clerk.held(held)
         return names
 
-    async def take(self, inputs: Inputs, note: Note) -> Deployment:
+    async def take(self, inputs: Inputs, note: Note, *, instead_of_held: bool = True) -> Deployment:
         """Make that of one plugin wanted; `one` is held. Raises what `apply` raises."""
         new = self._overrides.settle(inputs, self.policy)
         wanted = {**self._reweighed(self.policy), new.plugin_id: new}
-        await self._take(wanted, self.policy, note, named={new.plugin_id}, held={})
+        named = {new.plugin_id} if instead_of_held else set[str]()
+        await self._take(wanted, self.policy, note, named=named, held={})
         self._clerk.decisions([new])
         return new
 

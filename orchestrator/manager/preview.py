@@ -3,12 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Final
 
 from pydantic import JsonValue
 
 from orchestrator.engine.base import LABEL_DIGEST, LABEL_PLUGIN, LABEL_ROLE
 from orchestrator.manager.deployment import Deployment
 from orchestrator.model.container import ContainerState
+
+_SHOWN_CHARACTERS: Final = 8
+"""Of a keyed digest: enough to see that a value is another."""
 
 
 class ChangeKind(StrEnum):
@@ -72,6 +76,10 @@ def described(deployment: Deployment) -> dict[str, JsonValue]:
         "config": dict(deployment.grant.config),
         "limits": deployment.grant.limits.model_dump(mode="json"),
         "permissions": [p.model_dump(mode="json") for p in deployment.grant.permissions],
+        "secrets": {
+            name: digest[:_SHOWN_CHARACTERS]
+            for name, digest in sorted(deployment.inputs.secret_digests.items())
+        },
         "container": container_json(deployment),
     }
     return text

@@ -65,14 +65,6 @@ class LoadedManifest:
         build = self.manifest.spec.source.build
         return None if build is None else beside(self.path, build)
 
-    def secret_file(self, name: str) -> Path:
-        """The file of a declared secret, absolute."""
-        return beside(self.path, self.manifest.spec.secrets[name].file)
-
-    def credential_file(self, host: str) -> Path:
-        """The file of the credential for a host, absolute."""
-        return beside(self.path, self.manifest.spec.inject[host].file)
-
     def config(self, info: PluginInfo) -> dict[str, JsonValue]:
         """`spec.config` with defaults. Raises InvalidFile naming each wrong field's line."""
         return check_config(

@@ -36,7 +36,7 @@ class _Side:
     def value(self) -> JsonValue:
         value = self.tree.data
         for step in self.path:
-            value = value[step]  # type: ignore[index,call-overload]
+            value = value[step]  # type: ignore[index]
         return value
 
     @property
