@@ -3,7 +3,8 @@
 The rules, the first that fits:
 
 1. Suspended: nothing.
-2. A sync under way goes on.
+2. A sync under way goes on, unless another revision is wanted by now that may be taken up by
+   itself; one that goes back is not stopped.
 3. An operator asked for one: it begins, whatever else holds.
 4. A revision that is not synced is tried once. It is tried again only if what stood in the way may
    pass by itself, after a pause that doubles; another revision begins without a pause. Not one that
@@ -29,7 +30,10 @@ class View:
     """All that the decision needs to know."""
 
     suspended: bool = False
-    running: bool = False
+    running: str = ""
+    """The commit of the sync under way; empty without one."""
+    failing: bool = False
+    """Whether it goes back already."""
     asked: bool = False
     wanted: str = ""
     """The commit that is to be; empty while none is known."""
@@ -67,11 +71,13 @@ def decide(view: View, now: float) -> Decision:
     """See the module."""
     if view.suspended:
         return Decision(move=Move.REST)
+    sync_at = _sync_at(view)
     if view.running:
-        return Decision(move=Move.GO_ON)
+        overtaken = view.wanted != view.running and not view.failing
+        newer = overtaken and sync_at is not None and now >= sync_at
+        return Decision(move=Move.SYNC if newer else Move.GO_ON)
     if view.asked and view.wanted:
         return Decision(move=Move.SYNC)
-    sync_at = _sync_at(view)
     if sync_at is not None and now >= sync_at:
         return Decision(move=Move.SYNC)
     heal_at = _heal_at(view)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -59,7 +58,7 @@ class Run:
     since: float = 0.0
     """When the wave was submitted."""
     pruned: bool = False
-    before: Mapping[str, Applied | None] = field(default_factory=lambda: MappingProxyType({}))
+    before: Mapping[str, Applied | None] = field(default_factory=dict)
     """Each plugin that this run changed, as it was."""
     removed: tuple[str, ...] = ()
     troubles: tuple[Trouble, ...] = ()
@@ -136,7 +135,7 @@ class SyncRecord:
     """What is to be: head, or what was gone back to."""
     synced: Commit | None = None
     synced_at: float = 0.0
-    applied: Mapping[str, Applied] = field(default_factory=lambda: MappingProxyType({}))
+    applied: Mapping[str, Applied] = field(default_factory=dict)
     troubles: tuple[Trouble, ...] = ()
     """Of the last sync."""
     failing: str = ""
@@ -144,11 +143,14 @@ class SyncRecord:
     run: Run | None = None
     attempt: Attempt | None = None
     heal: Attempt | None = None
-    quarantine: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    quarantine: Mapping[str, str] = field(default_factory=dict)
     """Commit → why it is not taken up again by itself."""
     suspended: Suspension | None = None
     asked: Asked | None = None
-    prune_waiting: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    """Plugins that the synced revision no longer has, and that are still there."""
+    refused: str = ""
+    """Why what the remote has now is not even looked at."""
     history: tuple[Entry, ...] = ()
     syncs_total: int = 0
     failures_total: int = 0

@@ -6,9 +6,10 @@ the whole is bounded in files and bytes before the first byte is read.
 """
 
 import asyncio
+import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -67,33 +68,66 @@ class GitTrees:
     """Trees below one folder, by their commit's id; one that is there is not written again."""
 
     def __init__(
-        self, repository: GitRepository, folder: Path, bounds: TreeBounds | None = None
+        self,
+        repository: GitRepository,
+        folder: Path,
+        bounds: Callable[[], TreeBounds] = TreeBounds,
     ) -> None:
         self._repository = repository
         self.folder = folder
-        self._bounds = bounds or TreeBounds()
+        self._bounds = bounds
 
     async def write(self, sha: str) -> GitTree:
         """The tree of a commit that was fetched. Raises GitTreeRefused, GitFailed and its kin."""
+        known = self.find(sha)
+        if known is not None:
+            return known
         entries = await self._list(sha)
-        submodules = tuple(entry.path for entry in entries if entry.mode == _SUBMODULE)
-        target = self.folder / sha
-        if target.is_dir():
-            pointers = [e.path for e in entries if _may_point(e) and _is_pointer(target / e.path)]
-            return GitTree(
-                sha=sha, folder=target, submodules=submodules, lfs_pointers=tuple(pointers)
-            )
         draft = self.folder / f".new-{sha}"
         shutil.rmtree(draft, ignore_errors=True)
         try:
             pointers = await self._fill(draft, sha, entries)
-            draft.rename(target)
+            submodules = [entry.path for entry in entries if entry.mode == _SUBMODULE]
+            self._note(sha, submodules=submodules, lfs_pointers=pointers)
+            shutil.rmtree(self.folder / sha, ignore_errors=True)
+            draft.rename(self.folder / sha)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
-        return GitTree(sha=sha, folder=target, submodules=submodules, lfs_pointers=tuple(pointers))
+        return GitTree(
+            sha=sha,
+            folder=self.folder / sha,
+            submodules=tuple(submodules),
+            lfs_pointers=tuple(pointers),
+        )
+
+    def find(self, sha: str) -> GitTree | None:
+        """A tree that was written before, whether or not git still holds its commit."""
+        folder = self.folder / sha
+        try:
+            note = json.loads((self.folder / f"{sha}.json").read_bytes())
+            left, pointers = tuple(note["submodules"]), tuple(note["lfs_pointers"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        if not folder.is_dir():
+            return None
+        return GitTree(sha=sha, folder=folder, submodules=left, lfs_pointers=pointers)
+
+    def keep(self, shas: Collection[str]) -> None:
+        """Remove all trees but these."""
+        for path in [*self.folder.iterdir()] if self.folder.is_dir() else ():
+            if path.name.removesuffix(".json") in shas:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+    def _note(self, sha: str, **words: list[str]) -> None:
+        """Beside the tree, and not in it: what the commit holds is hostile."""
+        (self.folder / f"{sha}.json").write_text(json.dumps(words), encoding="utf-8")
 
     async def _list(self, sha: str) -> list[TreeEntry]:
-        bounds = self._bounds
+        bounds = self._bounds()
         try:
             listing = await self._repository.run(
                 ["ls-tree", "-r", "-t", "-l", "-z", "--full-tree", "--end-of-options", sha],
@@ -253,12 +287,3 @@ def _astray(entry: TreeEntry, content: bytes) -> GitTreeRefused:
         f"{entry.path!r}: found a link to {os.fsdecode(content)!r}, "
         "expected one to something in the repository"
     )
-
-
-def _may_point(entry: TreeEntry) -> bool:
-    return entry.mode in {_FILE, _PROGRAM} and len(_LFS_HEAD) < entry.size_bytes < _MAX_LINK
-
-
-def _is_pointer(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(_LFS_HEAD)) == _LFS_HEAD

@@ -38,7 +38,9 @@ def make_reader(
 ) -> Reader:
     git = Git(home=folder / "home", environment=os.environ, bounds=bounds)
     repository = GitRepository(git, folder / "repository")
-    return Reader(git, repository, GitTrees(repository, folder / "trees", trees))
+    return Reader(
+        git, repository, GitTrees(repository, folder / "trees", lambda: trees or TreeBounds())
+    )
 
 
 @pytest.fixture
