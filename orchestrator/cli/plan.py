@@ -32,9 +32,9 @@ from orchestrator.manager.admission import check_host
 from orchestrator.manager.deployment import Deployment
 from orchestrator.manager.desired import merge
 from orchestrator.manager.held import HeldUpdate, held_back
-from orchestrator.manager.manager import stored_deployments
 from orchestrator.manager.overridden import drift, stored_overrides
 from orchestrator.manager.preview import Change, ChangeKind, described, preview
+from orchestrator.manager.remembered import stored_deployments
 from orchestrator.manager.resolve import check_dependencies
 from orchestrator.manager.revision_records import stored_rollouts
 from orchestrator.manager.revisions import Rollout

@@ -13,6 +13,7 @@ from orchestrator.daemon.backup import backups_of
 from orchestrator.daemon.code import CodeParts, code_sandbox
 from orchestrator.daemon.control import control_plane
 from orchestrator.daemon.events import open_events
+from orchestrator.daemon.gitops import GitOpsParts, gitops_of
 from orchestrator.daemon.network_access import plugin_networks
 from orchestrator.daemon.orphans import orphans_of
 from orchestrator.daemon.pages import ways_in
@@ -72,6 +73,7 @@ class Daemon:
     code: CodeSandbox
     leftovers: Leftovers
     orphans: Orphans
+    git: GitOpsParts
 
 
 @asynccontextmanager
@@ -161,7 +163,10 @@ async def build(
                 uplink=uplink,
             ),
         )
-        gate, ui = ways_in(manager)
+        (gate, ui), git = (
+            ways_in(manager),
+            gitops_of(settings, manager=manager, bus=bus, clerk=clerk, clock=clock),
+        )
         api = Api(
             facts=Facts(
                 pid=os.getpid(),
@@ -182,6 +187,7 @@ async def build(
             permissions=PermissionApi(manager=manager, permissions=permissions),
             events=EventApi(OperatorEvents(manager=manager, desk=desk, clerk=clerk)),
             rollouts=RolloutApi(RolloutCommands(manager=manager, bus=bus, clerk=clerk)),
+            gitops=git.api,
             backups=backups_of(
                 settings, backends, place_of(settings), fleet=fleet, audit=audit, clock=clock
             ),
@@ -207,6 +213,7 @@ async def build(
                 loop=manager.loop,
                 roots=(settings.sockets_root, settings.secrets_root),
             ),
+            git=git,
             orphans=orphans_of(settings, backends, store=store, bus=bus, clock=clock),
         )
 

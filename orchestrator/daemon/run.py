@@ -146,6 +146,8 @@ def _tasks(daemon: Daemon) -> dict[str, Callable[[], Awaitable[None]]]:
         "pages": daemon.ui.run,
         "code": daemon.code.run,
         "events": daemon.events.run,
+        "gitops": daemon.git.gitops.run,
+        "webhook": daemon.git.listener.run,
         "leftovers": daemon.leftovers.run,
         "orphans": lambda: daemon.orphans.run(lambda: manager.policy.reconcile),
     }

@@ -63,8 +63,8 @@ def _change(
         return Change(plugin_id=name, kind=ChangeKind.STOP if there else ChangeKind.NONE)
     if any(c.label(LABEL_DIGEST) == new.compiled.digest for c in there):
         return Change(plugin_id=name, kind=ChangeKind.NONE)
-    before = _comparable(old) if old is not None else {}
-    fields = _difference("", before, _comparable(new))
+    before = comparable(old) if old is not None else {}
+    fields = _difference("", before, comparable(new))
     kind = ChangeKind.REPLACE if there else ChangeKind.CREATE
     return Change(plugin_id=name, kind=kind, fields=fields if there and old else ())
 
@@ -85,7 +85,7 @@ def described(deployment: Deployment) -> dict[str, JsonValue]:
     return text
 
 
-def _comparable(deployment: Deployment) -> JsonValue:
+def comparable(deployment: Deployment) -> JsonValue:
     """Without what only follows from all the rest: its own name, in folders and environment."""
     return _without(described(deployment), deployment.compiled.sandbox_id)
 

@@ -84,9 +84,15 @@ class Resolver:
 
         Raises the one error there is, or ManifestsRefused with all of them.
         """
-        results = [await self._one(loaded, policy) for loaded in manifests]
+        results = await self.each(manifests, policy)
         raise_all(error for error in results if isinstance(error, OrchestratorError))
         return tuple(result for result in results if isinstance(result, Deployment))
+
+    async def each(
+        self, manifests: Sequence[LoadedManifest], policy: SecurityPolicy
+    ) -> list[Deployment | OrchestratorError]:
+        """Every manifest by itself, in order: decided, or why it cannot be."""
+        return [await self._one(loaded, policy) for loaded in manifests]
 
     async def _one(
         self, loaded: LoadedManifest, policy: SecurityPolicy

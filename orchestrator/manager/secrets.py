@@ -132,6 +132,14 @@ def deliver(folder: Path, values: Mapping[str, bytes]) -> None:
             os.close(file)
 
 
+def read_secret(path: Path, field: str) -> bytes:
+    """A secret of the orchestrator's own, from the file that `field` names, by an operator's hand.
+
+    Raises SecretUnreadable.
+    """
+    return _content(path, field, MAX_SECRET_BYTES)
+
+
 def withdraw(folder: Path) -> None:
     """Take a sandbox's secrets out of memory."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -149,6 +157,10 @@ def _read(reference: Reference, most: int) -> bytes:
             f"{where}: found {path}, a link that leads out of the manifest's folder, "
             "expected a file in there, or the absolute path of what is meant"
         )
+    return _content(path, where, most)
+
+
+def _content(path: Path, where: str, most: int) -> bytes:
     try:
         # Non-blocking, so that a named pipe cannot hold us up.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -20,6 +20,7 @@ from orchestrator.model.files import (
     leads_outside,
     read_file,
 )
+from orchestrator.model.git import GitSource
 from orchestrator.model.info import PluginInfo
 from orchestrator.model.json_schema import SchemaChecker, check_config
 from orchestrator.model.manifest import PluginManifest
@@ -28,6 +29,7 @@ from orchestrator.model.parse import parse_tree
 from orchestrator.model.policy import InstanceConfig
 from orchestrator.model.problems import FieldPath, InvalidFile, Positions, Problem, problem_at
 from orchestrator.model.schema_cost import InvalidSchema
+from orchestrator.model.secret_source import SecretFile
 from orchestrator.model.tree import Tree
 from orchestrator.model.validate import in_order, validated
 
@@ -166,7 +168,32 @@ def load_instance_config(path: Path) -> InstanceConfig:
         for name, share in config.policy.shares.items()
     }
     policy = config.policy.model_copy(update={"shares": shares})
-    return config.model_copy(update={"policy": policy})
+    git = config.git and _git_beside(path, config.git)
+    return config.model_copy(update={"policy": policy, "git": git})
+
+
+def _git_beside(path: Path, git: GitSource) -> GitSource:
+    """With every path of this machine absolute."""
+
+    def file(source: SecretFile | None) -> SecretFile | None:
+        return source and source.model_copy(update={"file": str(beside(path, source.file))})
+
+    def text(name: str | None) -> str | None:
+        return name and str(beside(path, name))
+
+    signers = text(git.verify.allowed_signers)
+    return git.model_copy(
+        update={
+            "url": str(beside(path, git.url)) if git.url.startswith(".") else git.url,
+            "token": file(git.token),
+            "ssh_key": file(git.ssh_key),
+            "known_hosts": text(git.known_hosts),
+            "files": tuple(str(beside(path, folder)) for folder in git.files),
+            "verify": git.verify.model_copy(update={"allowed_signers": signers}),
+            "webhook": git.webhook
+            and git.webhook.model_copy(update={"secret": file(git.webhook.secret)}),
+        }
+    )
 
 
 def _distinct(paths: Sequence[Path], problems: list[Problem]) -> Iterator[Path]:

@@ -22,6 +22,8 @@ class WantedState(StrEnum):
 class Metadata(Model):
     name: PluginId
     """The plugin's id; `plugin.yaml` must say the same."""
+    wave: Annotated[int, Field(ge=-1_000, le=1_000)] = 0
+    """From a git repository, lower waves are taken up first, each once the one before is well."""
 
 
 class Source(Model):

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field
 
 from orchestrator.model.base import Model, Name, Unexpected
 from orchestrator.model.databases import Database
+from orchestrator.model.git import GitSource
 from orchestrator.model.limits import ResourceLimits
 from orchestrator.model.permissions import PermissionKind
 from orchestrator.model.runtime import Runtime
@@ -199,3 +200,5 @@ class InstanceConfig(Model):
     """`orchestrator.yaml`: one instance of the orchestrator."""
 
     policy: SecurityPolicy = SecurityPolicy()
+    git: GitSource | None = None
+    """Where what is wanted is read from; None leaves it to `up PATHS`."""

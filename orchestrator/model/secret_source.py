@@ -19,6 +19,13 @@ VARIABLE_PREFIX = "ORCHESTRATOR_SECRET_"
 KINDS = ("file", "environment", "age", "sops")
 
 
+class SecretFile(Model):
+    """Where a secret of the orchestrator's own lies: always in a file."""
+
+    file: Annotated[str, Field(min_length=1)]
+    """A file, relative to the folder of what names it."""
+
+
 class SecretSource(Model):
     """Exactly one of the four."""
 

@@ -29,6 +29,7 @@ from orchestrator.server.audit_routes import AuditApi
 from orchestrator.server.backup_routes import backup_route
 from orchestrator.server.code_route import code_route
 from orchestrator.server.event_routes import EventApi
+from orchestrator.server.gitops_routes import GitOpsApi
 from orchestrator.server.permission_routes import PermissionApi
 from orchestrator.server.problems import PROBLEM_TYPE, RETRY_AFTER_SECONDS, error_problem
 from orchestrator.server.rollout_routes import RolloutApi
@@ -89,6 +90,7 @@ class Api:
         permissions: PermissionApi,
         events: EventApi,
         rollouts: RolloutApi,
+        gitops: GitOpsApi,
         backups: Backups,
         now: Callable[[], float],
         shut_down: Callable[[], None],
@@ -104,6 +106,7 @@ class Api:
         self._permissions = permissions
         self._events = events
         self._rollouts = rollouts
+        self._gitops = gitops
         self._backups = backups
         self._now = now
         self._shut_down = shut_down
@@ -122,6 +125,7 @@ class Api:
                 *self._permissions.routes(),
                 *self._events.routes(),
                 *self._rollouts.routes(),
+                *self._gitops.routes(),
                 ui_route(self._ui),
                 backup_route(self._backups),
             ],
@@ -215,6 +219,7 @@ class Api:
         wish = await _body(request, ShutdownRequest)
         swept = (0, 0)
         if wish.down:
+            self._gitops.commands.forget()  # it would bring everything back
             await self._code.close()
             swept = await self._manager.down(with_volumes=wish.volumes)
         self._shut_down()
