@@ -41,6 +41,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "orchestrator.cli.rollout",
             "Show, undo, pause and resume changes of plugins.",
         ),
+        "gitops": (
+            "orchestrator.cli.gitops",
+            "Show and steer the following of a git repository.",
+        ),
         "audit": ("orchestrator.cli.audit", "Show, verify or export the audit log."),
         "events": ("orchestrator.cli.events", "Publish, follow and replay events."),
         "backup": (

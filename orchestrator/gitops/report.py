@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator
 from typing import Final
 
+from orchestrator.gitops.decide import Move
 from orchestrator.gitops.reading import short
 from orchestrator.gitops.state import Applied, SyncRecord
 from orchestrator.gitops.sync import GitOps
@@ -50,8 +51,17 @@ def gitops_status(
         heals_total=record.heals_total,
         plugins=rows,
         prune_waiting=record.gone if source.sync.prune is not Prune.NEVER else (),
+        moving=_moves(gitops, source, record),
         webhook_port=webhook_port,
     )
+
+
+def _moves(gitops: GitOps, source: GitSource, record: SyncRecord) -> bool:
+    if record.suspended is not None:
+        return False
+    if not record.seen and not gitops.remote.trouble:
+        return True
+    return gitops.next_move(source) is not Move.REST
 
 
 def _findings(gitops: GitOps, source: GitSource, record: SyncRecord) -> Iterator[_Finding]:
@@ -65,12 +75,11 @@ def _findings(gitops: GitOps, source: GitSource, record: SyncRecord) -> Iterator
         yield SyncState.DEGRADED, f"the state: {gitops.book.trouble}"
     if record.refused:
         yield SyncState.DEGRADED, record.refused
+    if not record.seen and not gitops.remote.trouble:
+        yield SyncState.PROGRESSING, "the repository is about to be looked at"
     if record.run is not None:
         yield SyncState.PROGRESSING, f"{short(record.run.commit.sha)} is being taken up"
-    elif record.wanted is None:
-        if not gitops.remote.trouble and not record.refused:
-            yield SyncState.PROGRESSING, "the repository was not looked at yet"
-    else:
+    elif record.wanted is not None:
         yield from _waiting(gitops, source, record)
     yield from ((SyncState.DEGRADED, trouble.words) for trouble in record.troubles)
 

@@ -64,7 +64,6 @@ class GitOps:
         self._again_at = 0.0
         """When what could not be done is tried again; of the monotonic clock."""
         self.looked_at = 0.0
-        self._refused_seen = ""
         bus.listen(self._hear)
 
     def wake(self) -> None:
@@ -126,6 +125,10 @@ class GitOps:
             retry_seconds=sync.retry_seconds,
             retry_most_seconds=sync.retry_most_seconds,
         )
+
+    def next_move(self, source: GitSource) -> Move:
+        """What would be done now."""
+        return decide(self.view(source), self._clock.now()).move
 
     # -- looking --------------------------------------------------------------------------------
 

@@ -57,5 +57,7 @@ class GitOpsStatus:
     plugins: tuple[PluginSync, ...]
     prune_waiting: tuple[str, ...]
     """Plugins that git no longer has and that wait for `gitops sync --prune`."""
+    moving: bool = False
+    """Whether something is under way, or about to be, that ends by itself."""
     webhook_port: int = 0
     """Where pushes may be told; 0 if nowhere."""

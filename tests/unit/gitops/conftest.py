@@ -11,6 +11,7 @@ from orchestrator.gitops.git import Git, GitBounds
 from orchestrator.gitops.repository import Commit, GitRepository
 from orchestrator.gitops.tree import GitTree, GitTrees, TreeBounds
 from tests.support.git import Repo
+from tests.unit.gitops.house import GitHouse
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,11 @@ def make_reader(
     return Reader(
         git, repository, GitTrees(repository, folder / "trees", lambda: trees or TreeBounds())
     )
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> GitHouse:
+    return GitHouse(tmp_path)
 
 
 @pytest.fixture

@@ -1,16 +1,18 @@
 """GitHouse: a whole daemon over in-memory backends that follows a real git repository."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from orchestrator.engine.base import LABEL_VERSION
 from orchestrator.gitops.commands import GitOpsCommands, Wish
 from orchestrator.gitops.state import SyncRecord
 from orchestrator.gitops.sync import GitOps
+from orchestrator.model.container import ContainerSpec, ContainerState
 from orchestrator.model.gitops import GitOpsStatus, PluginSync, SyncState
 from tests.support.git import Repo
 from tests.unit.manager.fleet_house import FleetHouse
@@ -28,6 +30,15 @@ class GitHouse(FleetHouse):
         self.manifests = self.repo.folder / "manifests"
         self.manifests.mkdir(exist_ok=True)
         self.url = self.repo.url
+        self.broken: set[tuple[str, str]] = set()
+        """(plugin, version) that end as soon as they are started."""
+
+    def _start(self, spec: ContainerSpec, state: ContainerState) -> None:
+        if (spec.plugin_id, state.label(LABEL_VERSION)) in self.broken:
+            loop = asyncio.get_running_loop()
+            loop.call_soon(lambda: self.engine.die(state.container_id, exit_code=3))
+        else:
+            super()._start(spec, state)
 
     def git(self, **fields: Any) -> None:
         """Write orchestrator.yaml's `git`."""
@@ -59,10 +70,28 @@ class GitHouse(FleetHouse):
         self.look()
         return sha
 
+    async def by_hand(self, plugin_id: str, **info: Any) -> None:
+        """Somebody types `orchestrator up` of files of their own."""
+        theirs, ours = self.repo.folder.parent / "by-hand", self.manifests
+        theirs.mkdir(exist_ok=True)
+        self.manifests = theirs
+        self.plugin(plugin_id, **info)
+        await self.up()
+        self.manifests = ours
+
     def look(self) -> None:
         """It is time to look at the remote."""
         self.later(POLL_SECONDS * 2)
         self.gitops.wake()
+
+    async def time_passes(self, check: Callable[[], Any]) -> None:
+        """Half a second at a time, until `check`."""
+
+        def soon() -> Any:
+            self.later(0.5)
+            return check()
+
+        await self.until(soon)
 
     async def synced(self, sha: str) -> None:
         """Until that commit was taken up, and nothing is left to do."""
