@@ -70,6 +70,8 @@ def command(
     settings, policy = settings_of(instance), config_file(config)
     over = git_options(url, ref, path)
     if over or (not paths and has_git(policy)):
+        if environment is not None:
+            over["environment"] = environment
         if paths:
             raise click.UsageError(
                 "found PATHS beside --git, --ref or --path: expected one of both"

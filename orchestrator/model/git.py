@@ -132,6 +132,8 @@ class GitSource(Model):
     """A branch, a tag or a commit's id."""
     path: Annotated[str, Field(max_length=1_024)] = "manifests"
     """The folder of the manifests in the repository."""
+    environment: Annotated[str, Field(min_length=1, max_length=63)] | None = None
+    """Whose patches lie over the manifests; None: nobody's."""
     poll_seconds: Annotated[float, Field(ge=1, le=86_400)] = 60.0
     token: SecretFile | None = None
     """For https."""
