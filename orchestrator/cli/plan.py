@@ -11,6 +11,7 @@ from typing import Final
 import click
 from pydantic import JsonValue
 
+from orchestrator.cli.chosen_git import git_options
 from orchestrator.cli.context import (
     config_file,
     config_option,
@@ -23,6 +24,7 @@ from orchestrator.cli.context import (
 from orchestrator.cli.exits import CHANGES, OK
 from orchestrator.cli.manifest_words import widened_by_patch
 from orchestrator.cli.permissions import drift_rows, held_lines
+from orchestrator.cli.plan_git import DEFAULT_BASE, plan_git
 from orchestrator.cli.render import one_line
 from orchestrator.daemon.backends import docker_backends, place_of, resolver_of
 from orchestrator.daemon.settings import DaemonSettings
@@ -75,6 +77,11 @@ class Preview:
 
 @click.command()
 @click.argument("paths", nargs=-1, metavar="[PATHS]...")
+@click.option("--git", "url", metavar="URL", help="What a branch changes, as Markdown.")
+@click.option("--ref", metavar="REF", help="With --git: the branch, tag or commit.")
+@click.option("--path", metavar="FOLDER", help="With --git: of the manifests [manifests].")
+@click.option("--base", metavar="REF", help="With --git: what it is compared with [main].")
+@click.option("--no-widening", is_flag=True, help="With --git: exit code 77 if a plugin may more.")
 @json_option
 @instance_option
 @config_option
@@ -82,12 +89,32 @@ class Preview:
 def command(
     paths: tuple[str, ...],
     *,
+    url: str | None,
+    ref: str | None,
+    path: str | None,
+    base: str | None,
+    no_widening: bool,
     as_json: bool,
     instance: str | None,
     config: str | None,
     environment: str | None,
 ) -> int:
-    """Show what `up` would do, without doing it; exit code 2 when something would change."""
+    """Show what `up` would do, without doing it; exit code 2 when something would change.
+
+    With --git and --ref: what that branch changes against --base, as Markdown for a pull request.
+    That needs neither a daemon nor an engine.
+    """
+    over = git_options(url, ref, path)
+    if over or base is not None or no_widening:
+        if paths or not {"url", "ref"} <= over.keys():
+            raise click.UsageError("expected --git and --ref together, and no PATHS beside them")
+        return plan_git(
+            over | ({"environment": environment} if environment is not None else {}),
+            base=base or DEFAULT_BASE,
+            config=config_file(config),
+            as_json=as_json,
+            no_widening=no_widening,
+        )
     settings = settings_of(instance)
     manifests = load_manifests(manifest_paths(paths), environment)
     result = asyncio.run(_preview(settings, manifests, manifest_paths(paths), config_file(config)))

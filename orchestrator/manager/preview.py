@@ -64,7 +64,7 @@ def _change(
     if any(c.label(LABEL_DIGEST) == new.compiled.digest for c in there):
         return Change(plugin_id=name, kind=ChangeKind.NONE)
     before = comparable(old) if old is not None else {}
-    fields = _difference("", before, comparable(new))
+    fields = differences(before, comparable(new))
     kind = ChangeKind.REPLACE if there else ChangeKind.CREATE
     return Change(plugin_id=name, kind=kind, fields=fields if there and old else ())
 
@@ -109,6 +109,11 @@ def _plain(value: object) -> JsonValue:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value if isinstance(value, str | int | float | bool) else None
+
+
+def differences(old: JsonValue, new: JsonValue) -> tuple[FieldChange, ...]:
+    """The fields in which two mappings are not one, by name."""
+    return _difference("", old, new)
 
 
 def _difference(path: str, old: JsonValue, new: JsonValue) -> tuple[FieldChange, ...]:
