@@ -42,7 +42,7 @@ def _exchanged(tree: Tree, path: FieldPath, new: str) -> JsonValue:
     whole = deepcopy(tree.data)
     value = whole
     for step in path[:-1]:
-        value = value.get(step) if isinstance(value, dict) else None  # type: ignore[call-overload]
+        value = value.get(str(step)) if isinstance(value, dict) else None
     if not isinstance(value, dict) or not isinstance(value.get(str(path[-1])), str):
         raise InvalidFile(
             [problem_at(tree.file, tree.positions, path, found="no text", expected="text")]
