@@ -41,6 +41,7 @@ from orchestrator.manager.resolve import check_dependencies
 from orchestrator.manager.revision_records import stored_rollouts
 from orchestrator.manager.revisions import Rollout
 from orchestrator.manager.rollout_words import quarantined, strategy
+from orchestrator.manager.secret_use import with_known
 from orchestrator.model.load import LoadedManifest, load_instance_config, load_manifests
 from orchestrator.model.policy import SecurityPolicy
 from orchestrator.policy.explain import explain
@@ -146,6 +147,8 @@ async def _preview(
         resolved = await resolver.resolve(manifests, policy)
         old, overrides, rollouts = _stored(settings, policy)
         inputs, held = held_back(old, resolved)
+        known = {name: one.inputs for name, one in old.items()}
+        inputs = [with_known(one, known.get(one.info.plugin_id)) for one in inputs]
         new = [resolver.settle(one, policy, overrides) for one in inputs]
         wanted = merge(old, new, paths)
         check_dependencies(wanted.values())

@@ -6,6 +6,7 @@ another revision of those plugins that use it, and of no other.
 
 import contextlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.errors import OrchestratorError
@@ -62,6 +63,14 @@ def digests_now(inputs: Inputs, reader: SecretReader) -> dict[str, str]:
                 value = reader.value(reference)
                 found[name] = reader.digest(inputs.info.plugin_id, name, value)
     return found
+
+
+def with_known(inputs: Inputs, old: Inputs | None) -> Inputs:
+    """For a command, which does not see the daemon's variables: they are taken for unchanged."""
+    if old is None:
+        return inputs
+    known = {**_kept(inputs.manifest, old.secret_digests), **inputs.secret_digests}
+    return replace(inputs, secret_digests=known)
 
 
 def _kept(manifest: PluginManifest, known: Mapping[str, str]) -> Mapping[str, str]:
