@@ -118,4 +118,8 @@ def control_plane(
         clerk=clerk,
         clock=clock,
     )
-    return manager, permissions, Rotation(manager=manager, overrides=overrides, secrets=secrets)
+    return (
+        manager,
+        permissions,
+        Rotation(manager=manager, overrides=overrides, secrets=secrets, clock=clock),
+    )

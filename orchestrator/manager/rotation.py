@@ -8,6 +8,7 @@ import asyncio
 from dataclasses import replace
 from typing import Final
 
+from orchestrator.clock import Clock
 from orchestrator.errors import OrchestratorError
 from orchestrator.manager.deployment import Deployment, Inputs
 from orchestrator.manager.manager import PluginManager
@@ -23,17 +24,26 @@ class Rotation:
     """Level-triggered: compares what is wanted with what the values are. One per daemon."""
 
     def __init__(
-        self, *, manager: PluginManager, overrides: Overrides, secrets: SecretReader
+        self,
+        *,
+        manager: PluginManager,
+        overrides: Overrides,
+        secrets: SecretReader,
+        clock: Clock,
     ) -> None:
         self._manager = manager
         self._overrides = overrides
         self._secrets = secrets
+        self._clock = clock
 
     async def run(self) -> None:
-        """For ever, until cancelled."""
+        """For ever, until cancelled. The loop passes at least once in each interval."""
+        looked = self._clock.monotonic()
         while True:
-            await asyncio.sleep(self._manager.policy.reconcile.full_pass_seconds)
-            await self.look()
+            await self._manager.loop.passed()
+            if self._clock.monotonic() - looked >= self._manager.policy.reconcile.full_pass_seconds:
+                await self.look()
+                looked = self._clock.monotonic()
 
     async def look(self) -> list[str]:
         """Once over all plugins; those that are made anew."""

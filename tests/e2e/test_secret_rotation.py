@@ -2,11 +2,13 @@
 
 import json
 import threading
+import time
 from pathlib import Path
 
 import pyrage
 import pytest
 
+from orchestrator.client.client import DaemonClient
 from orchestrator.model.yaml_text import dump_yaml
 from tests.support.instance import Instance, eventually
 from tests.support.workshop import Workshop
@@ -33,19 +35,22 @@ class Caller:
     """Calls all the time, in a thread of its own."""
 
     def __init__(self, instance: Instance) -> None:
-        self._instance = instance
+        self._client = DaemonClient(instance.home / instance.name / "daemon.sock")
         self._end = threading.Event()
         self.answers: list[dict[str, str]] = []
-        self.failures: list[str] = []
+        self.failures: list[bytes] = []
         self._thread = threading.Thread(target=self._run)
 
     def _run(self) -> None:
         while not self._end.is_set():
-            done = self._instance.run("call", USER, "{}", "--tool", "secrets", expect=None)
-            if done.returncode:
-                self.failures.append(done.stderr)
+            result = self._client.call(
+                USER, b"{}", content_type="application/json", tool="secrets", timeout_seconds=10
+            )
+            if result.status == 200:
+                self.answers.append(json.loads(result.body))
             else:
-                self.answers.append(json.loads(done.stdout))
+                self.failures.append(result.body)
+            time.sleep(0.02)
 
     def __enter__(self) -> "Caller":
         self._thread.start()
@@ -119,7 +124,6 @@ def _told(instance: Instance) -> list[str]:
         ("plan", "--json", str(instance.manifests)),
         ("status", USER, "--json"),
         ("audit", "export"),
-        ("doctor",),
     )
     said = [instance.run(*words, expect=None).stdout.encode() for words in commands]
     kept = [path.read_bytes() for path in instance.home.rglob("*") if path.is_file()]

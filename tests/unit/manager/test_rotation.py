@@ -186,6 +186,26 @@ async def test_up_finds_it_too(house: FleetHouse) -> None:
     assert first == second != third
 
 
+async def test_the_daemon_looks_by_itself_once_in_each_interval(house: FleetHouse) -> None:
+    async with house.open(), asyncio.TaskGroup() as group:
+        await house.up()
+        await house.all_run()
+        task = group.create_task(house.daemon.rotation.run())
+        token(house).write_text(NEW)
+        await house.quiet()
+        too_early = house.daemon.manager.rollouts.of("user").wanted.number
+        await house.until(lambda: _later(house) or delivered(house) == {NEW})
+        await house.all_run()
+        task.cancel()
+
+    assert too_early == 1
+
+
+def _later(house: FleetHouse) -> None:
+    house.later(5.0)
+    house.daemon.manager.loop.wake()
+
+
 async def test_a_held_update_goes_on_waiting(house: FleetHouse) -> None:
     async with house.open():
         await house.up()
