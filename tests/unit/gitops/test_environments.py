@@ -33,12 +33,12 @@ async def test_a_commit_to_a_patch_is_deployed_and_a_broken_one_keeps_its_plugin
 ) -> None:
     for name in ("one", "two"):
         house.plugin(name)
-    patch(house, "one", limits={"max_memory_mb": 24})
+    patch(house, "one", limits={"max_memory_mb": 40})
     first = house.repo.commit()
     async with house.follows(environment="prod"):
         await house.synced(first)
         before = memory(house, "one"), memory(house, "two")
-        patch(house, "one", limits={"max_memory_mb": 28})
+        patch(house, "one", limits={"max_memory_mb": 48})
         second = house.push("More")
         await house.synced(second)
         after = memory(house, "one"), memory(house, "two")
@@ -47,8 +47,8 @@ async def test_a_commit_to_a_patch_is_deployed_and_a_broken_one_keeps_its_plugin
         third = house.push("Broken")
         await house.synced(third)
 
-        assert (before, after) == ((24, 32), (28, 32))
-        assert (memory(house, "one"), house.version("one")) == (28, "1.0.0")
+        assert (before, after) == ((40, 32), (48, 32))
+        assert (memory(house, "one"), house.version("one")) == (48, "1.0.0")
         assert any(
             f"commit {third[:12]}: manifests/environments/prod/one.yaml:" in words
             for words in house.status.reasons
