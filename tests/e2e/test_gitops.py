@@ -133,7 +133,7 @@ def what_somebody_changed_is_set_back(forge: Forge) -> None:
 
 
 def a_bad_revision_goes_back_and_the_next_is_deployed(forge: Forge, good: str) -> str:
-    forge.plugin(NAME, memory=80, entry="nothing-of-that-name")
+    forge.plugin(NAME, memory=44, entry="nothing-of-that-name")
     forge.plugin(OTHER, memory=80)
     bad = forge.push("Bad")
     status = eventually(lambda: forge.stands("degraded"), seconds=60)
