@@ -42,7 +42,8 @@ def is_failed(row: Mapping[str, Any]) -> bool:
 def _stays_back(row: Mapping[str, Any]) -> bool:
     """Whether a change failed that has nothing to go back to: it is tried again for minutes."""
     rollout = row.get("rollout") or {}
-    return rollout.get("state") == "progressing" and not rollout["moving"] and bool(row["reason"])
+    tried = rollout.get("state") == "progressing" and not rollout["moving"] and bool(row["reason"])
+    return tried and not row.get("settled", True)
 
 
 def fell_short(row: Mapping[str, Any]) -> bool:

@@ -160,7 +160,7 @@ class Git:
                 *self._argv(arguments, settings),
                 cwd=self._home,
                 env=self.environment(credentials),
-                stdin=asyncio.subprocess.PIPE,
+                stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,
@@ -263,12 +263,14 @@ async def _conversation(
 
 
 async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
-    if process.stdin is None:  # pragma: no cover - it is a pipe
+    """Git may end before it has read all of it: what it says then is what counts."""
+    if process.stdin is None:
         return
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+    # uvloop raises RuntimeError for a pipe that was closed meanwhile, asyncio the others.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError, RuntimeError):
         process.stdin.write(data)
         await process.stdin.drain()
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError, RuntimeError):
         process.stdin.close()
         await process.stdin.wait_closed()
 

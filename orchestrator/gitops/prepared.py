@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.errors import OrchestratorError
+from orchestrator.gitops.git import GitFailed
 from orchestrator.gitops.reading import is_passing, read_file, read_tree, trouble
 from orchestrator.gitops.repository import Commit
 from orchestrator.gitops.state import Applied, Trouble
@@ -94,7 +95,8 @@ async def as_applied(
             tree: GitTree = await trees.write(applied.sha)
             [result] = await manager.resolve([read_file(tree, applied.file, source)])
         except OrchestratorError as error:
-            if is_passing(error):
+            # A commit that git holds no more is nobody's passing trouble.
+            if is_passing(error) and not isinstance(error, GitFailed):
                 raise
             result = error
         if isinstance(result, OrchestratorError):

@@ -143,7 +143,7 @@ class GitOps:
         self.looked_at = self._clock.now()
         if not was_well:
             self._bus.publish(EventName.GITOPS_REACHED)
-        if ref.sha == self.book.record.seen or source is not self.book.source:
+        if source is not self.book.source or (ref.sha == self.book.record.seen and self._has_head):
             return
         try:
             commit, tree = await self.remote.fetch(source, ref)
@@ -159,6 +159,12 @@ class GitOps:
         if tree.submodules:
             _LOG.warning("git %s: submodules are left out: %s", short(commit.sha), tree.submodules)
         self._take(ref.sha, commit)
+
+    @property
+    def _has_head(self) -> bool:
+        """Whether the files of the newest commit are here: a restored state comes without them."""
+        head = self.book.record.head
+        return head is None or self.remote.trees.find(head.sha) is not None
 
     def _take(self, seen: str, commit: Commit) -> None:
         """A new head; what was gone back to is over with it."""

@@ -56,13 +56,13 @@ def _time(text: str) -> str:
 def _zone(text: str) -> str:
     try:
         zone(text)
-    except (OSError, ValueError):
+    except (OSError, ValueError, LookupError):
         raise Unexpected(found=repr(text), expected="a time zone such as Europe/Berlin") from None
     return text
 
 
 def zone(name: str) -> tzinfo:
-    """A time zone by its name. Raises OSError, ValueError."""
+    """A time zone by its name. Raises OSError, ValueError, LookupError."""
     return UTC if name == "UTC" else ZoneInfo(name)
 
 

@@ -61,6 +61,19 @@ def test_a_change_that_fails_with_nothing_to_go_back_to_is_not_waited_for(
     assert fell_short(row)
 
 
+def test_what_failed_once_while_it_was_new_and_runs_again_did_not_fall_short() -> None:
+    row = _row(
+        *("a", "active", "running"),
+        sub_state="running",
+        settled=True,
+        reason="stopped_from_outside",
+        rollout={"state": "progressing", "moving": False},
+    )
+
+    assert settled(row)
+    assert not fell_short(row)
+
+
 def test_what_is_on_its_way_is_inactive_and_neither_stopped_nor_held() -> None:
     inactive = {sub for sub, row in LIFECYCLE.items() if row.state is PluginState.INACTIVE}
 

@@ -1,17 +1,31 @@
 """Repositories and what reads them, each in a folder of the test's own."""
 
+import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from orchestrator.gitops.git import Git, GitBounds
 from orchestrator.gitops.repository import Commit, GitRepository
 from orchestrator.gitops.tree import GitTree, GitTrees, TreeBounds
 from tests.support.git import Repo
 from tests.unit.gitops.house import GitHouse
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The daemon's loop; what talks to git runs on both, as pipes differ."""
+    factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+        "uvloop": uvloop.new_event_loop
+    }
+    if "test_repository" in item.nodeid:
+        factories["asyncio"] = asyncio.new_event_loop
+    return factories
 
 
 @dataclass(frozen=True, slots=True)

@@ -292,3 +292,11 @@ def test_a_commit_says_of_itself_what_it_likes() -> None:
 
     assert "\x1b" not in commit.author + commit.subject
     assert commit.at == 0.0
+
+
+async def test_a_run_that_does_not_read_what_it_is_given_is_no_failure_of_ours(
+    reader: Reader,
+) -> None:
+    for _ in range(20):
+        alias = "alias.deaf=!exec <&-; echo said; :"
+        assert await reader.git.run(["deaf"], settings=[alias], stdin=b"x" * 300_000) == b"said\n"
