@@ -84,11 +84,22 @@ class DaemonClient:
         return answer
 
     def apply(
-        self, paths: list[Path], config: Path | None, *, monitoring: bool | None = None
+        self,
+        paths: list[Path],
+        config: Path | None,
+        environment: str | None = None,
+        *,
+        monitoring: bool | None = None,
     ) -> list[str]:
         """Make what `paths` hold wanted; the names. Raises DaemonProblem."""
-        wish = {"paths": [str(path) for path in paths], "config": str(config) if config else None}
-        if monitoring is not None:  # a daemon of an earlier version knows no such word
+        wish: dict[str, object] = {
+            "paths": [str(path) for path in paths],
+            "config": str(config) if config else None,
+        }
+        # A daemon of an earlier version knows no such words.
+        if environment is not None:
+            wish["environment"] = environment
+        if monitoring is not None:
             wish["monitoring"] = monitoring
         answer: dict[str, list[str]] = self._json("PUT", "/v1/desired", wish, seconds=900.0)
         return answer["plugins"]

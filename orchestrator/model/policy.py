@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from orchestrator.model.base import Model, Name, Unexpected
 from orchestrator.model.databases import Database
+from orchestrator.model.git import GitSource
 from orchestrator.model.limits import ResourceLimits
 from orchestrator.model.monitoring import MonitoringConfig, switched
 from orchestrator.model.permissions import PermissionKind
@@ -217,3 +218,5 @@ class InstanceConfig(Model):
 
     policy: SecurityPolicy = SecurityPolicy()
     monitoring: Annotated[MonitoringConfig, BeforeValidator(switched)] = MonitoringConfig()
+    git: GitSource | None = None
+    """Where what is wanted is read from; None leaves it to `up PATHS`."""

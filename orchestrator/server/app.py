@@ -31,6 +31,7 @@ from orchestrator.server.audit_routes import AuditApi
 from orchestrator.server.backup_routes import backup_route
 from orchestrator.server.code_route import code_route
 from orchestrator.server.event_routes import EventApi
+from orchestrator.server.gitops_routes import GitOpsApi
 from orchestrator.server.metrics_server import MetricsListener, metrics_route
 from orchestrator.server.permission_routes import PermissionApi
 from orchestrator.server.problems import PROBLEM_TYPE, RETRY_AFTER_SECONDS, error_problem
@@ -54,6 +55,7 @@ class ApplyRequest(Model):
     config: str | None = None
     monitoring: bool | None = None
     """Whether the monitoring stack is to run, whatever the file says; None: as it was."""
+    environment: str | None = None
 
 
 class ShutdownRequest(Model):
@@ -95,6 +97,7 @@ class Api:
         events: EventApi,
         rollouts: RolloutApi,
         switch: SwitchApi,
+        gitops: GitOpsApi,
         backups: Backups,
         analytics: AnalyticsApi,
         metrics: MetricsListener,
@@ -114,6 +117,7 @@ class Api:
         self._events = events
         self._rollouts = rollouts
         self._switch = switch
+        self._gitops = gitops
         self._backups = backups
         self._analytics = analytics
         self._metrics = metrics
@@ -136,6 +140,7 @@ class Api:
                 *self._events.routes(),
                 *self._rollouts.routes(),
                 *self._switch.routes(),
+                *self._gitops.routes(),
                 ui_route(self._ui),
                 backup_route(self._backups),
                 *self._analytics.routes(),
@@ -174,6 +179,7 @@ class Api:
         names = await self._manager.apply(
             [Path(path) for path in wish.paths],
             Path(wish.config) if wish.config is not None else None,
+            wish.environment,
             monitoring=wish.monitoring,
         )
         return JSONResponse({"plugins": names})
@@ -237,6 +243,7 @@ class Api:
         wish = await _body(request, ShutdownRequest)
         swept = (0, 0)
         if wish.down:
+            self._gitops.commands.forget()  # it would bring everything back
             await self._code.close()
             await self._stack.close()
             swept = await self._manager.down(with_volumes=wish.volumes)
