@@ -110,6 +110,7 @@ class Sampler:
         disk = _disk_bytes(known, limits.max_disk_mb << 20)
         return Sample(
             at=self._clock.now(),
+            containers=count,
             memory_bytes=_sum(usage.memory_bytes for usage in known),
             memory_limit_bytes=(limits.max_memory_mb << 20) * count or None,
             cpu_seconds_total=self.totals.sum(plugin_id, "cpu_seconds"),
