@@ -9,7 +9,7 @@ PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 DOCKER_PARALLEL := -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check mutate dashboards test-dashboards daemon-image lock venv venv-dev tools engine gvisor
+.PHONY: help up down test test-vm check mutate dashboards test-dashboards daemon-image lock venv venv-dev tools engine gvisor
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ test: venv-dev tools engine gvisor ## Every check, and the tests against a real 
 	$(MAKE) --no-print-directory check || { wait $$prepared; exit 1; }; \
 	wait $$prepared || cat .venv/docker-tests.log >&2
 	@$(BIN)/pytest -q -m docker $(DOCKER_PARALLEL)
+
+test-vm: venv-dev engine ## Project quotas and cgroup v2, in a virtual machine of Debian's packages
+	@scripts/test-vm.sh
 
 check: venv-dev tools ## Every check that needs no Docker
 	@$(BIN)/ruff check --quiet

@@ -69,7 +69,7 @@ BOARD: Final = Board(
                     f"count(orchestrator_plugin_security_rating{{@}} <= {_RISKY}) or vector(0)",
                     steps=ANY_IS_ODD,
                     decimals=0,
-                    about="8 may only compute, 1 may do nearly all; `orchestrator explain` says why.",
+                    about="8 only computes, 1 may do nearly all; `orchestrator explain` says why.",
                 ),
                 number(
                     "Audit records",
@@ -132,7 +132,7 @@ BOARD: Final = Board(
                     steps=((None, "red"), (4, "orange"), (6, "green")),
                     most=8,
                     width=8,
-                    about="8 may only compute, 1 may do nearly all; `orchestrator explain` says why.",
+                    about="8 only computes, 1 may do nearly all; `orchestrator explain` says why.",
                 ),
             ),
         ),

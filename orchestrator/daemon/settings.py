@@ -9,13 +9,16 @@ from urllib.parse import parse_qsl, urlsplit
 
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.manager.liveness import owner_of
+from orchestrator.manager.secrets import AGE_KEY_VARIABLE
 from orchestrator.model.base import NAME_PATTERN
 
 HOME_VARIABLE: Final = "ORCHESTRATOR_HOME"
 INSTANCE_VARIABLE: Final = "ORCHESTRATOR_INSTANCE"
 CONFIG_VARIABLE: Final = "ORCHESTRATOR_CONFIG"
+ENVIRONMENT_VARIABLE: Final = "ORCHESTRATOR_ENVIRONMENT"
 STORE_VARIABLE: Final = "ORCHESTRATOR_STORE"
 STORE_PASSWORD_VARIABLE: Final = "ORCHESTRATOR_STORE_PASSWORD_FILE"  # noqa: S105 - a name
+AGE_KEY_FILE_VARIABLE: Final = AGE_KEY_VARIABLE
 ENGINE_VARIABLE: Final = "DOCKER_HOST"
 LOG_VARIABLE: Final = "ORCHESTRATOR_LOG"
 TRACES_VARIABLE: Final = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
@@ -61,6 +64,9 @@ class DaemonSettings:
     traces: TraceSettings | None = None
     """None: no traces are kept."""
 
+    age_key_file: Path | None = None
+    """Opens encrypted secrets; None: there are none."""
+
     @property
     def folder(self) -> Path:
         """State of this instance; 0700."""
@@ -94,6 +100,11 @@ class DaemonSettings:
         return self.folder / "events.db"
 
     @property
+    def statistics(self) -> Path:
+        """Figures of calls and resources by minute, hour and day."""
+        return self.folder / "analytics.db"
+
+    @property
     def audit_folder(self) -> Path:
         """The audit log's segments; kept by `down`."""
         return self.folder / "audit"
@@ -107,6 +118,11 @@ class DaemonSettings:
     def secrets_root(self) -> Path:
         """Secrets of this instance's sandboxes: /dev/shm is memory on every Linux."""
         return Path(f"/dev/shm/orchestrator-{self.instance}-{self.owner}")  # noqa: S108
+
+    @property
+    def secrets_key(self) -> Path:
+        """For digests of secrets' values: random, in no backup, and never sent anywhere."""
+        return self.folder / "secrets.key"
 
     @property
     def volumes_root(self) -> Path:
@@ -153,6 +169,7 @@ def settings_from(
         state = environment.get("XDG_STATE_HOME") or str(user_home / ".local/state")
         folder = Path(state) / "orchestrator"
     password = environment.get(STORE_PASSWORD_VARIABLE)
+    age_key = environment.get(AGE_KEY_FILE_VARIABLE)
     return DaemonSettings(
         home=folder.absolute(),
         instance=chosen,
@@ -161,6 +178,7 @@ def settings_from(
         store_password_file=Path(password).absolute() if password else None,
         log_format=_log_format(environment.get(LOG_VARIABLE) or LOG_FORMATS[0]),
         traces=_traces(environment),
+        age_key_file=Path(age_key).absolute() if age_key else None,
     )
 
 

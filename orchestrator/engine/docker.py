@@ -26,6 +26,7 @@ from orchestrator.engine.docker_codec import (
     cpu_quota,
     decode_shares,
     decode_state,
+    dropped_limits,
     encode,
 )
 from orchestrator.engine.docker_host import open_files_limit
@@ -177,6 +178,7 @@ class DockerEngine:
             api_version=version,
             cgroup_version=int(raw.get("CgroupVersion") or 1),
             cgroup_driver=raw["CgroupDriver"],
+            dropped_limits=dropped_limits(raw),
             storage_driver=raw["Driver"],
             security_options=options,
             runtimes=tuple(sorted(raw.get("Runtimes") or ())),

@@ -48,18 +48,17 @@ class CallRecorder:
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
         tool = tally.tools.get(call.tool) or tally.tool(call.tool)
         tool.calls += 1
-        if outcome != OK:
-            tool.failures += 1
         try:
             tally.callers[call.caller] += 1
         except KeyError:
             tally.count_new_caller(call.caller)
+        if outcome != OK:
+            tool.failures += 1
+            tally.count_failure(call.caller)
         if outcome not in NEVER_BEGUN:
             bucket = tally.spread.add(seconds)
             tally.waited += waited
-            tool.seconds += seconds
-            if seconds > tool.most:  # noqa: PLR1730 - a call of max costs as much as all the rest
-                tool.most = seconds
+            tool.add(seconds, bucket)
             if call.traceparent:
                 tally.exemplars[bucket] = (call.traceparent, seconds, self._now())
         for tell in self.also:

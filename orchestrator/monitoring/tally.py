@@ -21,7 +21,7 @@ OTHER: Final = "(other)"
 class Spread:
     """How long calls took."""
 
-    __slots__ = ("bounds", "buckets", "count", "least", "most", "seconds")
+    __slots__ = ("bounds", "buckets", "count", "high", "least", "low", "most", "seconds")
 
     def __init__(self, bounds: tuple[float, ...] = BOUNDS) -> None:
         self.bounds = bounds
@@ -29,6 +29,9 @@ class Spread:
         self.seconds = 0.0
         self.least = float("inf")
         self.most = 0.0
+        self.low = float("inf")
+        """The shortest since `take_extremes`."""
+        self.high = 0.0
         self.buckets = [0] * (len(bounds) + 1)
 
     def add(self, seconds: float) -> int:
@@ -37,30 +40,65 @@ class Spread:
         self.buckets[bucket] += 1
         self.count += 1
         self.seconds += seconds
-        if seconds < self.least:  # noqa: PLR1730 - a call of min costs as much as all the rest
-            self.least = seconds
-        if seconds > self.most:  # noqa: PLR1730
-            self.most = seconds
+        # Comparisons: a call of min costs as much as all the rest.
+        if seconds < self.low:
+            self.low = seconds
+            self.least = min(self.least, seconds)
+        if seconds > self.high:
+            self.high = seconds
+            self.most = max(self.most, seconds)
         return bucket
+
+    def take_extremes(self) -> tuple[float, float]:
+        """Shortest and longest since the last time: for the one who keeps figures by the minute."""
+        taken = (self.low, self.high)
+        self.low, self.high = float("inf"), 0.0
+        return taken
 
 
 class ToolTally:
     """The calls of one tool; as the call path writes it, it holds no more than is read."""
 
-    __slots__ = ("calls", "failures", "most", "seconds")
+    __slots__ = ("buckets", "calls", "failures", "high", "low", "seconds")
 
     def __init__(self) -> None:
         self.calls = 0
         self.failures = 0
         """Those of them that did not end with OK."""
         self.seconds = 0.0
-        self.most = 0.0
+        self.buckets = [0] * (len(BOUNDS) + 1)
+        """Of the calls that were dispatched."""
+        self.low = float("inf")
+        """The shortest since `take_extremes`."""
+        self.high = 0.0
+
+    def add(self, seconds: float, bucket: int) -> None:
+        """Count one that was dispatched, in the bucket that `Spread.add` found."""
+        self.seconds += seconds
+        self.buckets[bucket] += 1
+        self.low = min(self.low, seconds)
+        self.high = max(self.high, seconds)
+
+    def take_extremes(self) -> tuple[float, float]:
+        """See Spread."""
+        taken = (self.low, self.high)
+        self.low, self.high = float("inf"), 0.0
+        return taken
 
 
 class PluginTally:
     """All of one plugin."""
 
-    __slots__ = ("callers", "exemplars", "known_tools", "outcomes", "spread", "tools", "waited")
+    __slots__ = (
+        "caller_failures",
+        "callers",
+        "exemplars",
+        "known_tools",
+        "outcomes",
+        "spread",
+        "tools",
+        "waited",
+    )
 
     def __init__(self, tools: Set[str] = frozenset()) -> None:
         """`tools` are those that it declares: no other name is ever counted by itself."""
@@ -74,6 +112,8 @@ class PluginTally:
         """By tool; "" is a plain execute."""
         self.callers: dict[str, int] = {}
         """By caller: `operator`, `ui`, `plugin:<id>`, …"""
+        self.caller_failures: dict[str, int] = {}
+        """Of these the calls that did not end with OK."""
         self.exemplars: dict[int, tuple[str, float, float]] = {}
         """By bucket the latest call of a trace: (its traceparent as it came, seconds, epoch)."""
         self.known_tools = tools
@@ -91,6 +131,11 @@ class PluginTally:
         name = caller if len(self.callers) < MAX_CALLERS else OTHER
         self.callers[name] = self.callers.get(name, 0) + 1
 
+    def count_failure(self, caller: str) -> None:
+        """Of one that was counted among `callers`."""
+        name = caller if caller in self.callers else OTHER
+        self.caller_failures[name] = self.caller_failures.get(name, 0) + 1
+
     @property
     def calls(self) -> int:
         """All that ended, refused ones too."""
@@ -102,6 +147,8 @@ class Tally:
 
     def __init__(self) -> None:
         self._plugins: dict[str, PluginTally] = {}
+        self.forgotten: Callable[[str, PluginTally], None] = lambda _plugin_id, _tally: None
+        """Told of each that goes: who reads differences looks a last time."""
 
     @property
     def find(self) -> Callable[[str], PluginTally | None]:
@@ -117,7 +164,9 @@ class Tally:
 
     def forget(self, plugin_id: str) -> None:
         """It is deployed no more: its series go away."""
-        self._plugins.pop(plugin_id, None)
+        gone = self._plugins.pop(plugin_id, None)
+        if gone is not None:
+            self.forgotten(plugin_id, gone)
 
     def __iter__(self) -> Iterator[tuple[str, PluginTally]]:
         return iter(list(self._plugins.items()))

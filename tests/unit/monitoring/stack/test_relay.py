@@ -100,25 +100,6 @@ async def test_what_goes_in_comes_out_and_back_however_much(
             assert await ask(port, BIG) == BIG
 
 
-async def test_who_reads_slowly_gets_the_last_byte() -> None:
-    [port] = free_ports(1)
-    much = BIG * 16  # more than the kernel holds for both ends
-    async with echo() as there, running(f"tcp:127.0.0.1:{port}=tcp:127.0.0.1:{there}"):
-        while await ask(port, b"hello") != b"hello":  # noqa: ASYNC110 - until it is up
-            await asyncio.sleep(0.02)
-        async with asyncio.timeout(30):
-            reader, writer = await connect(port)
-            writer.write(much)
-            writer.write_eof()
-            got = bytearray()
-            while piece := await reader.read(1 << 20):
-                got += piece
-                await asyncio.sleep(0.02)
-            await leave(writer)
-
-    assert len(got) == len(much)
-
-
 async def test_where_nobody_is_on_the_other_side_the_caller_is_let_go(
     pairs: Callable[[int, int], tuple[str, str]],
 ) -> None:
