@@ -92,14 +92,7 @@ class DaemonClient:
         monitoring: bool | None = None,
     ) -> list[str]:
         """Make what `paths` hold wanted; the names. Raises DaemonProblem."""
-<<<<<<< HEAD
         wish: dict[str, Any] = {
-            "paths": [str(path) for path in paths],
-            "config": str(config) if config else None,
-        }
-        if monitoring is not None:  # a daemon of an earlier version knows no such word
-=======
-        wish: dict[str, object] = {
             "paths": [str(path) for path in paths],
             "config": str(config) if config else None,
         }
@@ -107,7 +100,6 @@ class DaemonClient:
         if environment is not None:
             wish["environment"] = environment
         if monitoring is not None:
->>>>>>> w-metrics
             wish["monitoring"] = monitoring
         answer: dict[str, list[str]] = self._json("PUT", "/v1/desired", wish, seconds=900.0)
         return answer["plugins"]
