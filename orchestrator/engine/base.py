@@ -247,6 +247,9 @@ class ImageStore(Protocol):
     async def labels(self, image: str) -> Mapping[str, str]:
         """The image's labels. Raises ImageNotFound."""
 
+    async def tag(self, image: str, name: str) -> None:
+        """Give the image one name more: what has a name is not pruned. Raises ImageNotFound."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeState:

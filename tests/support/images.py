@@ -17,6 +17,8 @@ from orchestrator.engine.base_image import ensure_base
 from orchestrator.engine.docker_client import DockerClients
 from orchestrator.engine.docker_images import DockerImages
 from orchestrator.engine.guard_image import ensure_guard_image
+from orchestrator.engine.stack_images import ensure_prometheus_image
+from orchestrator.model.monitoring import MonitoringConfig
 
 
 async def make_images(cache: Path, folder: Path | None = None) -> None:
@@ -27,6 +29,8 @@ async def make_images(cache: Path, folder: Path | None = None) -> None:
             await ensure_base(images, cache=cache, progress=_tell),
             await ensure_guard_image(images, cache=cache, progress=_tell),
         )
+        image = MonitoringConfig().prometheus_image
+        await ensure_prometheus_image(images, image, cache=cache, progress=_tell)
         for tag in tags if folder else ():
             await clients.run(functools.partial(_save, tag, folder))
     finally:
