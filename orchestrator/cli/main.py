@@ -26,11 +26,17 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "remove": ("orchestrator.cli.remove", "Take one plugin away; its data stays."),
         "daemon": ("orchestrator.cli.daemon", "Run, start, stop or restart the daemon alone."),
         "plan": ("orchestrator.cli.plan", "Show what `up` would do, without doing it."),
+        "render": (
+            "orchestrator.cli.render_manifests",
+            "Show the manifests as an environment has them.",
+        ),
         "ps": ("orchestrator.cli.ps", "List the plugins and how they do."),
         "status": ("orchestrator.cli.status", "Show everything of a plugin, or the daemon itself."),
         "call": ("orchestrator.cli.call", "Call a plugin, or one of its tools."),
         "run-code": ("orchestrator.cli.run_code", "Run code in a throw-away sandbox."),
         "logs": ("orchestrator.cli.logs", "Show what a plugin logged."),
+        "report": ("orchestrator.cli.report", "Show how the plugins did, and what is worth doing."),
+        "top": ("orchestrator.cli.top", "Show live what the plugins do."),
         "explain": ("orchestrator.cli.explain", "Say what a plugin may do and what holds it."),
         "permissions": (
             "orchestrator.cli.permissions",
@@ -39,6 +45,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "rollout": (
             "orchestrator.cli.rollout",
             "Show, undo, pause and resume changes of plugins.",
+        ),
+        "gitops": (
+            "orchestrator.cli.gitops",
+            "Show and steer the following of a git repository.",
         ),
         "audit": ("orchestrator.cli.audit", "Show, verify or export the audit log."),
         "events": ("orchestrator.cli.events", "Publish, follow and replay events."),

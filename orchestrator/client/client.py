@@ -83,11 +83,31 @@ class DaemonClient:
         answer: dict[str, Any] = self._json("GET", f"/v1/plugins/{plugin_id}")
         return answer
 
-    def apply(self, paths: list[Path], config: Path | None) -> list[str]:
+    def apply(
+        self,
+        paths: list[Path],
+        config: Path | None,
+        environment: str | None = None,
+        *,
+        monitoring: bool | None = None,
+    ) -> list[str]:
         """Make what `paths` hold wanted; the names. Raises DaemonProblem."""
-        wish = {"paths": [str(path) for path in paths], "config": str(config) if config else None}
+        wish: dict[str, object] = {
+            "paths": [str(path) for path in paths],
+            "config": str(config) if config else None,
+        }
+        # A daemon of an earlier version knows no such words.
+        if environment is not None:
+            wish["environment"] = environment
+        if monitoring is not None:
+            wish["monitoring"] = monitoring
         answer: dict[str, list[str]] = self._json("PUT", "/v1/desired", wish, seconds=900.0)
         return answer["plugins"]
+
+    def monitoring(self) -> dict[str, Any]:
+        """The monitoring stack: what is wanted of it, and how it does."""
+        answer: dict[str, Any] = self._json("GET", "/v1/monitoring")
+        return answer
 
     def shut_down(self, *, down: bool, volumes: bool) -> dict[str, Any]:
         """End the daemon; with `down` the plugins first."""

@@ -36,6 +36,16 @@ class EventName(StrEnum):
     ROLLOUT_ROLLED_BACK = "orchestrator.rollout.rolled_back"
     ROLLOUT_PAUSED = "orchestrator.rollout.paused"
     ROLLOUT_RESUMED = "orchestrator.rollout.resumed"
+    GITOPS_STARTED = "orchestrator.gitops.started"
+    GITOPS_SYNCED = "orchestrator.gitops.synced"
+    GITOPS_FAILED = "orchestrator.gitops.failed"
+    GITOPS_REFUSED = "orchestrator.gitops.refused"
+    GITOPS_ROLLED_BACK = "orchestrator.gitops.rolled_back"
+    GITOPS_HEALED = "orchestrator.gitops.healed"
+    GITOPS_UNREACHABLE = "orchestrator.gitops.unreachable"
+    GITOPS_REACHED = "orchestrator.gitops.reached"
+    GITOPS_SUSPENDED = "orchestrator.gitops.suspended"
+    GITOPS_RESUMED = "orchestrator.gitops.resumed"
     ENGINE_LOST = "orchestrator.engine.lost"
     ENGINE_FOUND = "orchestrator.engine.found"
     ORPHANS_REMOVED = "orchestrator.orphans.removed"
@@ -54,6 +64,8 @@ class PluginEvent:
     subject: str = ""
     """The plugin it is about."""
     data: Mapping[str, JsonValue] = field(default_factory=lambda: MappingProxyType({}))
+    traceparent: str = ""
+    """Of the call in which it was published; CloudEvents' extension for traces."""
 
 
 def matches(subscription: str, event_type: str) -> bool:
@@ -65,6 +77,7 @@ def matches(subscription: str, event_type: str) -> bool:
 
 def as_cloud_event(event: PluginEvent) -> dict[str, JsonValue]:
     """In the CloudEvents JSON format's words."""
+    trace: dict[str, JsonValue] = {"traceparent": event.traceparent} if event.traceparent else {}
     return {
         "specversion": "1.0",
         "id": event.event_id,
@@ -73,5 +86,6 @@ def as_cloud_event(event: PluginEvent) -> dict[str, JsonValue]:
         "subject": event.subject,
         "time": datetime.fromtimestamp(event.at, tz=UTC).isoformat(),
         "datacontenttype": "application/json",
+        **trace,
         "data": dict(event.data),
     }

@@ -28,6 +28,7 @@ from orchestrator.engine.guard_image import guard_recipe, guard_tag
 from orchestrator.engine.memory import MemoryEngine
 from orchestrator.engine.memory_networks import MemoryNetworks
 from orchestrator.engine.memory_stores import MemoryImages, MemoryVolumes
+from orchestrator.engine.memory_usage import MemoryUsages
 from orchestrator.engine.pausing import MemoryPausing
 from orchestrator.engine.repairs import MemoryRepairs
 from orchestrator.engine.share_mounts import ShareMounts
@@ -69,6 +70,7 @@ class PaperHouse:
         self.networks = MemoryNetworks()
         self.images.add(base_tag())
         self.images.add(guard_tag(guard_recipe()))
+        self.usages = MemoryUsages()
         self.players = Players(self.engine)
         self.config = folder / "orchestrator.yaml"
         # An update would wait two seconds, each time, to see that the new one stays well.
@@ -119,6 +121,7 @@ class PaperHouse:
             volumes=self._wrap(self.volumes),
             disks=self.volumes,
             networks=self._wrap(self.networks),
+            usages=self.usages,
             shares=ShareMounts(self.settings.share_mounts, address="memory://"),
             pausing=self._wrap(MemoryPausing(self.engine)),
             repairs=self._wrap(MemoryRepairs(self.engine)),
