@@ -101,7 +101,9 @@ _ROWS: Final[tuple[tuple[str, MetricKind, tuple[str, ...], str], ...]] = (
     ("image_builds_total", _C, ("outcome",), "Image builds by outcome: ok, or the error's code."),
     ("image_build_duration_seconds", _H, (), "Time of image builds."),
     ("gitops_state", _G, ("state",), "1 for the state of the sync with git; absent without git."),
-    ("gitops_last_success_seconds", _G, (), "When git was last synced, as epoch seconds."),
+    ("gitops_last_success_seconds", _G, (), "When all was last seen to be as git says (or somebody suspended the sync), as epoch seconds."),
+    ("gitops_syncs_total", _C, (), "Revisions of git that were taken up."),
+    ("gitops_heals_total", _C, (), "Changes by hand that were set back to what git says."),
     ("gitops_failures_total", _C, (), "Syncs with git that failed."),
     # -- code sandbox ---------------------------------------------------------------------------
     ("code_runs_total", _C, ("reason",), "Runs of handed-in code by how they ended: ok, the run's reason, or the code of the error that refused it."),
