@@ -93,6 +93,9 @@ async def look(house: PaperHouse) -> None:
 async def happen(house: PaperHouse) -> None:
     """What is counted only once it happened."""
     await house.call("notes")
+    door: Any = house.daemon.gate.route("notes")
+    asked = Call(request_id="r", deadline_seconds=5.0, caller="plugin:todo", content_length=2)
+    await invoke(door, asked, b"{}")
     bus, instruments = house.daemon.bus, house.daemon.monitoring.instruments
     bus.publish(EventName.PLUGIN_DRIFTED, "notes", {"field": "memory_bytes"})
     instruments.counts.of("todo").to(HostClass.PUBLIC).sent += 10
