@@ -87,15 +87,12 @@ class Keeper:
                     return
             self.trouble = self._store.trouble
 
-    async def read(self, spans: tuple[Span, ...]) -> list[tuple[int, Key, Row]]:
-        """The rows of these spans. Raises StoreUnavailable."""
+    async def read(self, span: Span) -> list[tuple[int, Key, Row]]:
+        """The rows of that span. Raises StoreUnavailable."""
 
         def read() -> list[tuple[int, Key, Row]]:
-            return [
-                (begin, Key(*key), decoded(text))
-                for span in spans
-                for begin, key, text in self._store.read(span.step, span.begin, span.end)
-            ]
+            rows = self._store.read(span.step, span.begin, span.end)
+            return [(begin, Key(*key), decoded(text)) for begin, key, text in rows]
 
         async with self._one:
             return await asyncio.to_thread(read)
