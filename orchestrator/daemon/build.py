@@ -162,6 +162,7 @@ async def build(
             ),
         )
         monitoring = monitoring_of(
+            settings,
             instruments,
             manager=manager,
             meters=meters,

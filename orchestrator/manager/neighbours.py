@@ -66,6 +66,7 @@ class FleetNeighbours:
             source=publication.source,
             subject=publication.subject,
             data=publication.data,
+            traceparent=publication.traceparent,
         )
         try:
             accepted = await self._bus.accept(event, own_id=publication.event_id)

@@ -64,7 +64,7 @@ _ROWS: Final[tuple[tuple[str, MetricKind, tuple[str, ...], str], ...]] = (
     ("plugin_disk_limit_bytes", _G, _PLUGIN, "Size of /data (max_disk_mb)."),
     ("plugin_network_window_bytes", _G, _PLUGIN, "Bytes through brokers and network within the policy's window."),
     ("plugin_network_limit_bytes", _G, _PLUGIN, "Bytes that may pass within the window (max_network_mb)."),
-    ("plugin_egress_bytes_total", _C, ("plugin", "host_class", "direction"), "Bytes through the brokers; host_class is one of public, private, database; plugin (code) is code that was handed in."),
+    ("plugin_egress_bytes_total", _C, ("plugin", "host_class", "direction"), "Bytes that left and came; host_class is public, private or database through brokers, network through the plugin's own; plugin (code) is code that was handed in."),
     # -- state ----------------------------------------------------------------------------------
     ("plugin_info", _I, ("plugin", "version", "category", "runtime"), "What is deployed."),
     ("plugin_status", _G, ("plugin", "status"), "1 for the state that the plugin is in: active, inactive, error."),
@@ -80,7 +80,7 @@ _ROWS: Final[tuple[tuple[str, MetricKind, tuple[str, ...], str], ...]] = (
     ("plugin_replicas", _G, _PLUGIN, "Containers that take calls."),
     ("plugin_replicas_wanted", _G, _PLUGIN, "Containers that are to take calls."),
     # -- security -------------------------------------------------------------------------------
-    ("security_refusals_total", _C, ("plugin", "rule"), "What brokers and policy refused, by rule: the error's code; plugin is empty where the refusal was of no single one."),
+    ("security_refusals_total", _C, ("plugin", "rule"), "What brokers and policy refused, by rule: the error's code, or packet_refused for packets that a packet filter dropped; plugin is empty where the refusal was of no single one."),
     ("security_alerts_total", _C, ("plugin", "alert"), "Things that a person should see: quota_exceeded, drifted, stuck, vanished, gave_up, out_of_memory, state_rebuilt."),
     ("plugin_security_rating", _G, _PLUGIN, "Security rating, 1 (worst) to 8 (best)."),
     ("permission_overrides", _G, ("state",), "Permissions that were granted or revoked by command."),

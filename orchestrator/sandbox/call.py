@@ -5,7 +5,10 @@ A plugin's failure is a value: it is shown to the caller, counted and lived with
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
+
+ROOT: Final = "none"
+"""As a call's `parent`: its caller sent no trace, so one begins with it."""
 
 
 class FailureCode(StrEnum):
@@ -52,7 +55,7 @@ class Call:
     traceparent: str = ""
     """W3C trace context, as the plugin sees it."""
     parent: str = ""
-    """The caller's own, where `traceparent` was made here: the span above it."""
+    """Where `traceparent` was made here: the caller's own, or ROOT. Empty where it was not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -205,7 +205,7 @@ class HostBroker:
             content_type=_header(head, b"content-type", _TYPE) or "application/json",
             content_length=size,
             caller=f"plugin:{self._grant.plugin_id}",
-            traceparent=_header(head, b"traceparent", _WORD),
+            traceparent=_header(head, b"traceparent", _WORD) or inherited.traceparent,
         )
 
     async def _while_connected(
