@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What the tests call beside Python: a C compiler (a plugin without the SDK), curl, openssl,
 # Node.js (its fetch through the egress broker), programs that make a network of the tests' own and
-# look into a container's, systemd's own check of the units that are shipped, and Prometheus with its
-# promtool, which reads what /metrics says.
+# look into a container's, systemd's own check of the units that are shipped, and Prometheus with
+# promtool, which try the alert rules and the dashboards (without the service that its package starts).
 set -euo pipefail
 missing=()
 for tool in gcc make curl openssl; do command -v "$tool" >/dev/null || missing+=("$tool"); done

@@ -13,6 +13,7 @@ from orchestrator.client.client import DaemonClient
 from orchestrator.daemon.settings import (
     CONFIG_VARIABLE,
     DEFAULT_CONFIG,
+    ENVIRONMENT_VARIABLE,
     DaemonSettings,
     InvalidSetting,
     settings_from,
@@ -35,6 +36,17 @@ def config_option(function: F) -> F:
         "--config",
         metavar="FILE",
         help="The policy's file [ORCHESTRATOR_CONFIG, or ./orchestrator.yaml if there is one].",
+    )(function)
+
+
+def environment_option(function: F) -> F:
+    """`--environment NAME`, on every command that reads manifests."""
+    return click.option(
+        "--environment",
+        "-e",
+        metavar="NAME",
+        envvar=ENVIRONMENT_VARIABLE,
+        help=f"Whose patches lie over the manifests [{ENVIRONMENT_VARIABLE}, or none].",
     )(function)
 
 

@@ -21,8 +21,15 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "up": ("orchestrator.cli.up", "Bring plugins up as the manifests say, and keep them so."),
         "down": ("orchestrator.cli.down", "Stop and remove everything of this instance."),
+        "start": ("orchestrator.cli.start", "Want a plugin running that was stopped."),
+        "stop": ("orchestrator.cli.stop", "Stop a plugin until `start`."),
+        "remove": ("orchestrator.cli.remove", "Take one plugin away; its data stays."),
         "daemon": ("orchestrator.cli.daemon", "Run, start, stop or restart the daemon alone."),
         "plan": ("orchestrator.cli.plan", "Show what `up` would do, without doing it."),
+        "render": (
+            "orchestrator.cli.render_manifests",
+            "Show the manifests as an environment has them.",
+        ),
         "ps": ("orchestrator.cli.ps", "List the plugins and how they do."),
         "status": ("orchestrator.cli.status", "Show everything of a plugin, or the daemon itself."),
         "call": ("orchestrator.cli.call", "Call a plugin, or one of its tools."),
@@ -38,6 +45,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "rollout": (
             "orchestrator.cli.rollout",
             "Show, undo, pause and resume changes of plugins.",
+        ),
+        "gitops": (
+            "orchestrator.cli.gitops",
+            "Show and steer the following of a git repository.",
         ),
         "audit": ("orchestrator.cli.audit", "Show, verify or export the audit log."),
         "events": ("orchestrator.cli.events", "Publish, follow and replay events."),

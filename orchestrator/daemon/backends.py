@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from orchestrator.daemon.secrets import reader_of_command
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.engine.base import DiskProbe, Engine, ImageStore, Probe, VolumeStore
 from orchestrator.engine.base_image import base_tag
@@ -22,6 +23,7 @@ from orchestrator.engine.volume_content import DockerVolumeContent, VolumeConten
 from orchestrator.manager.deployment import Place
 from orchestrator.manager.liveness import marks
 from orchestrator.manager.resolve import Resolver
+from orchestrator.manager.secrets import SecretReader
 from orchestrator.policy.seccomp import seccomp_profile
 
 
@@ -57,10 +59,16 @@ def place_of(settings: DaemonSettings) -> Place:
     )
 
 
-def resolver_of(settings: DaemonSettings, images: ImageStore) -> Resolver:
+def resolver_of(
+    settings: DaemonSettings, images: ImageStore, secrets: SecretReader | None = None
+) -> Resolver:
     """Reads manifests for this instance; also for `plan`, which needs no daemon."""
     return Resolver(
-        images=images, place=place_of(settings), home=settings.home, base_tag=base_tag()
+        images=images,
+        place=place_of(settings),
+        home=settings.home,
+        base_tag=base_tag(),
+        secrets=secrets or reader_of_command(settings),
     )
 
 

@@ -22,6 +22,8 @@ from orchestrator.manager.observe import Observer
 from orchestrator.manager.overridden import Overrides
 from orchestrator.manager.permissions import PermissionSystem
 from orchestrator.manager.rollout import Rollouts
+from orchestrator.manager.rotation import Rotation
+from orchestrator.manager.secrets import SecretReader
 from orchestrator.manager.steps import Steps
 from orchestrator.manager.way_back import WayBack
 from orchestrator.sandbox.callers import CallLedger
@@ -44,7 +46,8 @@ def control_plane(
     ledger: CallLedger,
     base_lock: asyncio.Lock,
     built: Callable[[str, float], None],
-) -> tuple[PluginManager, PermissionSystem]:
+    secrets: SecretReader,
+) -> tuple[PluginManager, PermissionSystem, Rotation]:
     """The loop with all its hands, and those who tell it what is wanted."""
     place = place_of(settings)
     labels = place.labels
@@ -78,9 +81,10 @@ def control_plane(
         networks=networks,
         pausing=backends.pausing,
         mender=Mender(engine=backends.engine, repairs=backends.repairs, fleet=fleet),
+        secrets=secrets,
         new_sandbox=new_sandbox,
     )
-    resolver = resolver_of(settings, backends.images)
+    resolver = resolver_of(settings, backends.images, secrets)
     overrides = Overrides(store=fleet.store, resolver=resolver)
     way_back = WayBack(fleet=fleet, images=backends.images, settle=overrides.settle)
     rollouts = Rollouts(fleet=fleet, way_back=way_back, bus=bus, clock=clock)
@@ -119,4 +123,8 @@ def control_plane(
         clerk=clerk,
         clock=clock,
     )
-    return manager, permissions
+    return (
+        manager,
+        permissions,
+        Rotation(manager=manager, overrides=overrides, secrets=secrets, clock=clock),
+    )

@@ -118,7 +118,7 @@ def monitoring_of(
             started_at=clock.now(),
         )
     )
-    listener = MetricsListener(scrape=exporter.scrape, wanted=lambda: fleet.monitoring.listen)
+    listener = MetricsListener(scrape=exporter.scrape, wanted=lambda: fleet.monitoring.address)
     return Monitoring(
         instruments=instruments,
         sampler=sampler,

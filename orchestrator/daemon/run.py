@@ -100,6 +100,7 @@ async def serve(
         clock=SystemClock(),
         shut_down=ending.stop.set,
         supervisor=supervisor.name,
+        environment=os.environ,
     )
     async with build_daemon as daemon:
         daemon.bus.listen(log_event)
@@ -138,15 +139,19 @@ def _tasks(daemon: Daemon) -> dict[str, Callable[[], Awaitable[None]]]:
         "probes": lambda: daemon.prober.run(lambda: manager.policy.lifecycle),
         "networks": lambda: daemon.networks.run(lambda: manager.policy),
         "watch": daemon.watch.run,
+        "rotation": daemon.rotation.run,
         "pages": daemon.ui.run,
         "code": daemon.code.run,
         "events": daemon.events.run,
+        "gitops": daemon.git.gitops.run,
+        "webhook": daemon.git.listener.run,
         "leftovers": daemon.leftovers.run,
         "sampler": daemon.monitoring.sampler.run,
         "looks": daemon.monitoring.looks.run,
         "metrics": daemon.monitoring.listener.run,
-        "figures": daemon.figures.keeper.run,
+        "stack": daemon.stack.run,
         **({"traces": daemon.monitoring.tracing.run} if daemon.monitoring.tracing else {}),
+        "figures": daemon.figures.keeper.run,
         "orphans": lambda: daemon.orphans.run(lambda: manager.policy.reconcile),
     }
 

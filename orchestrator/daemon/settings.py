@@ -9,13 +9,16 @@ from urllib.parse import parse_qsl, urlsplit
 
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.manager.liveness import owner_of
+from orchestrator.manager.secrets import AGE_KEY_VARIABLE
 from orchestrator.model.base import NAME_PATTERN
 
 HOME_VARIABLE: Final = "ORCHESTRATOR_HOME"
 INSTANCE_VARIABLE: Final = "ORCHESTRATOR_INSTANCE"
 CONFIG_VARIABLE: Final = "ORCHESTRATOR_CONFIG"
+ENVIRONMENT_VARIABLE: Final = "ORCHESTRATOR_ENVIRONMENT"
 STORE_VARIABLE: Final = "ORCHESTRATOR_STORE"
 STORE_PASSWORD_VARIABLE: Final = "ORCHESTRATOR_STORE_PASSWORD_FILE"  # noqa: S105 - a name
+AGE_KEY_FILE_VARIABLE: Final = AGE_KEY_VARIABLE
 ENGINE_VARIABLE: Final = "DOCKER_HOST"
 LOG_VARIABLE: Final = "ORCHESTRATOR_LOG"
 TRACES_VARIABLE: Final = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
@@ -60,6 +63,9 @@ class DaemonSettings:
     log_format: str = LOG_FORMATS[0]
     traces: TraceSettings | None = None
     """None: no traces are kept."""
+
+    age_key_file: Path | None = None
+    """Opens encrypted secrets; None: there are none."""
 
     @property
     def folder(self) -> Path:
@@ -114,6 +120,11 @@ class DaemonSettings:
         return Path(f"/dev/shm/orchestrator-{self.instance}-{self.owner}")  # noqa: S108
 
     @property
+    def secrets_key(self) -> Path:
+        """For digests of secrets' values: random, in no backup, and never sent anywhere."""
+        return self.folder / "secrets.key"
+
+    @property
     def volumes_root(self) -> Path:
         """Disk images of the plugins' /data."""
         return self.folder / "volumes"
@@ -127,6 +138,11 @@ class DaemonSettings:
     def share_mounts(self) -> Path:
         """Where writable shares are mounted for the moment of a start."""
         return Path("/run/orchestrator") / f"{self.instance}-{self.owner}.shares"
+
+    @property
+    def monitoring_folder(self) -> Path:
+        """What the monitoring stack's containers mount."""
+        return self.folder / "monitoring"
 
     @property
     def cache(self) -> Path:
@@ -153,6 +169,7 @@ def settings_from(
         state = environment.get("XDG_STATE_HOME") or str(user_home / ".local/state")
         folder = Path(state) / "orchestrator"
     password = environment.get(STORE_PASSWORD_VARIABLE)
+    age_key = environment.get(AGE_KEY_FILE_VARIABLE)
     return DaemonSettings(
         home=folder.absolute(),
         instance=chosen,
@@ -161,6 +178,7 @@ def settings_from(
         store_password_file=Path(password).absolute() if password else None,
         log_format=_log_format(environment.get(LOG_VARIABLE) or LOG_FORMATS[0]),
         traces=_traces(environment),
+        age_key_file=Path(age_key).absolute() if age_key else None,
     )
 
 

@@ -14,6 +14,7 @@ from orchestrator.manager.credentials import injections
 from orchestrator.manager.databases import database_targets
 from orchestrator.manager.deployment import Deployment
 from orchestrator.manager.meters import Meters
+from orchestrator.manager.secrets import SecretReader
 from orchestrator.model.audit import Auditor
 from orchestrator.model.permissions import (
     DatabaseAccess,
@@ -73,6 +74,7 @@ class Access:
         uplink: Uplink,
         meters: Meters,
         counts: Counts | None = None,
+        secrets: SecretReader,
     ) -> None:
         self._counts = counts or Counts()
         self._auditor = auditor
@@ -86,6 +88,7 @@ class Access:
         self._maimed: set[str] = set()
         """Sandboxes that run on though something of theirs was cut."""
         self._meters = meters
+        self._secrets = secrets
 
     async def open(self, deployment: Deployment, policy: SecurityPolicy) -> None:
         """Listen for every granted permission that a broker holds; again after a restart."""
@@ -151,7 +154,7 @@ class Access:
             case ExternalApi(hosts=hosts):
                 return EgressBroker(
                     plugin_id=deployment.plugin_id,
-                    rules=egress_rules(hosts, policy, _credentials(deployment)),
+                    rules=egress_rules(hosts, policy, injections(deployment.inputs, self._secrets)),
                     meter=self._meters.account(deployment, policy).meter,
                     auditor=self._auditor,
                     clock=self._clock,
@@ -169,8 +172,3 @@ class Access:
                 )
             case _:
                 return None
-
-
-def _credentials(deployment: Deployment) -> Mapping[str, Injection]:
-    inputs = deployment.inputs
-    return injections(inputs.manifest, inputs.credential_files, origin=inputs.origin)

@@ -16,6 +16,7 @@ from orchestrator.manager.held import HELD, HeldUpdate, stored_updates, to_held_
 from orchestrator.manager.histories import from_history_record, to_history_record
 from orchestrator.manager.idle import sleep_of
 from orchestrator.manager.members import in_service
+from orchestrator.manager.monitored import MONITORING
 from orchestrator.manager.restart import History, end_of, next_start
 from orchestrator.manager.revision_records import REVISIONS
 from orchestrator.manager.under_way import UnderWay
@@ -344,5 +345,5 @@ class Fleet:
 
 def forget_all(store: RecordStore) -> None:
     """Nothing is wanted any more, and nobody's failures matter."""
-    for kind in (DESIRED, HELD, LAST_WORDS, REVISIONS, _HISTORIES, _RUNS):
+    for kind in (DESIRED, HELD, LAST_WORDS, REVISIONS, MONITORING, _HISTORIES, _RUNS):
         store.put_all(kind, dict.fromkeys(store.load(kind)))

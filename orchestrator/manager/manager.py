@@ -1,11 +1,11 @@
 """PluginManager: what commands say to the fleet. It writes what is desired; the loop acts."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 
 from orchestrator.clock import Clock
 from orchestrator.engine.base import LABEL_PLUGIN, Engine, Probe, VolumeStore
@@ -18,28 +18,26 @@ from orchestrator.manager.deployment import (
     Deployment,
     Inputs,
     Place,
-    from_record,
     to_record,
-    weigh,
 )
 from orchestrator.manager.desired import merge
 from orchestrator.manager.fleet import DESIRED, Fleet
 from orchestrator.manager.held import HeldUpdate, held_back
 from orchestrator.manager.loop import ReconcileLoop
 from orchestrator.manager.monitored import store_monitoring, stored_monitoring
-from orchestrator.manager.overridden import Overrides, stored_overrides
+from orchestrator.manager.overridden import Overrides
 from orchestrator.manager.rebuilding import settle
+from orchestrator.manager.remembered import INSTANCE, read_deployments, stored_policy
 from orchestrator.manager.resolve import Resolver, check_dependencies, raise_all
 from orchestrator.manager.revisions import Note
 from orchestrator.manager.rollout import Rollouts
 from orchestrator.manager.sweep import sweep
 from orchestrator.model.events import EventName, PluginEvent
-from orchestrator.model.load import load_instance_config, load_manifests
+from orchestrator.model.load import LoadedManifest, load_instance_config, load_manifests
 from orchestrator.model.policy import InstanceConfig, SecurityPolicy
 from orchestrator.policy.overrides import Override
-from orchestrator.store.base import Record, RecordStore
+from orchestrator.store.base import Record
 
-INSTANCE: Final = "instance"
 OPERATOR: Final = "operator"
 CHANGED_RIGHTS: Final = Note(who=OPERATOR, why="what was granted or revoked by command changed")
 DOWN_SECONDS: Final = 120.0
@@ -116,46 +114,104 @@ class PluginManager:
         self.fleet.unread = {*self.fleet.unfit}
         self.rollouts.restore(self.fleet.policy)
 
-    async def apply(self, paths: Sequence[Path], config: Path | None) -> list[str]:
+    async def apply(
+        self,
+        paths: Sequence[Path],
+        config: Path | None,
+        environment: str | None = None,
+        *,
+        monitoring: bool | None = None,
+    ) -> list[str]:
         """Make what `paths` hold wanted; the names of the plugins they hold.
 
         All is checked before anything changes. Raises InvalidFile, PermissionRefused,
         DependenciesUnresolved and their kin; EngineUnavailable, as nothing would come of it.
         """
         async with self.one:
-            words = f"up {' '.join(map(str, paths))}"
+            where = f" --environment {environment}" if environment is not None else ""
+            words = f"up {' '.join(map(str, paths))}{where}"
             try:
-                names = await self._apply(paths, config, Note(who=OPERATOR, why=words))
+                manifests = load_manifests(paths, environment)
+                told = load_instance_config(config) if config is not None else InstanceConfig()
+                note = Note(who=OPERATOR, why=words)
+                names = await self._apply(manifests, paths, told.policy, note)
+                self.fleet.monitoring = store_monitoring(
+                    self.fleet.store, told.monitoring, by_command=monitoring
+                )
             except OrchestratorError as error:
                 self._clerk.refusal(words, error)
                 raise
             self._clerk.command(words, {"plugins": [*names]})
             return names
 
-    async def _apply(self, paths: Sequence[Path], config: Path | None, note: Note) -> list[str]:
-        instance = load_instance_config(config) if config is not None else InstanceConfig()
-        policy = instance.policy
+    async def _apply(
+        self,
+        manifests: Sequence[LoadedManifest],
+        paths: Sequence[Path],
+        policy: SecurityPolicy,
+        note: Note,
+    ) -> list[str]:
         await self._knock()
-        resolved = await self._resolver.resolve(load_manifests(paths), policy)
+        resolved = await self._resolver.resolve(manifests, policy)
         current = self._reweighed(policy)
-        inputs, held = held_back(current, resolved)
-        new = [self._overrides.settle(one, policy) for one in inputs]
-        names = [deployment.plugin_id for deployment in new]
-        wanted = merge(current, new, paths)
-        await self._take(wanted, policy, note, named={*names}, held=held)
-        store_monitoring(self.fleet.store, instance.monitoring)
-        self.fleet.monitoring = instance.monitoring
-        self._clerk.decisions(deployment for deployment in new if deployment.plugin_id not in held)
-        self._clerk.held(held)
-        return names
+        wanted = merge(current, resolved, paths)
+        gone = current.keys() - wanted.keys()
+        await self._change(current, resolved, gone, policy, note)
+        return [deployment.plugin_id for deployment in resolved]
 
-    async def take(self, inputs: Inputs, note: Note) -> Deployment:
+    async def resolve(
+        self, manifests: Sequence[LoadedManifest]
+    ) -> list[Deployment | OrchestratorError]:
+        """Every manifest decided by itself, or why it cannot be. Raises EngineUnavailable."""
+        await self._knock()
+        return await self._resolver.each(manifests, self.policy)
+
+    async def change(
+        self,
+        new: Sequence[Deployment],
+        gone: Collection[str],
+        note: Note,
+        *,
+        policy: SecurityPolicy | None = None,
+    ) -> None:
+        """Make these wanted and those no more; plugins that neither names stay as they are.
+
+        All or nothing. Raises what `apply` raises.
+        """
+        async with self.one:
+            under = policy or self.policy
+            await self._change(self._reweighed(under), new, gone, under, note)
+
+    async def _change(
+        self,
+        current: Mapping[str, Deployment],
+        new: Sequence[Deployment],
+        gone: Collection[str],
+        policy: SecurityPolicy,
+        note: Note,
+    ) -> None:
+        inputs, held = held_back(current, new)
+        settled = {one.info.plugin_id: self._overrides.settle(one, policy) for one in inputs}
+        kept = {name: one for name, one in current.items() if name not in gone}
+        wanted = dict(sorted({**kept, **settled}.items()))
+        await self._take(wanted, policy, note, named={*settled}, held=held)
+        self._clerk.decisions(one for name, one in settled.items() if name not in held)
+        self._clerk.held(held)
+
+    async def take(
+        self, inputs: Inputs, note: Note, *, held: Mapping[str, HeldUpdate] | None = None
+    ) -> Deployment:
         """Make that of one plugin wanted; `one` is held. Raises what `apply` raises."""
         new = self._overrides.settle(inputs, self.policy)
         wanted = {**self._reweighed(self.policy), new.plugin_id: new}
-        await self._take(wanted, self.policy, note, named={new.plugin_id}, held={})
+        await self._take(wanted, self.policy, note, named={new.plugin_id}, held=held or {})
         self._clerk.decisions([new])
         return new
+
+    async def withdraw(self, plugin_id: str, note: Note) -> None:
+        """Want the plugin no more; `one` is held. Raises DependenciesUnresolved."""
+        wanted = self._reweighed(self.policy, without=plugin_id)
+        await self._take(wanted, self.policy, note, named={plugin_id}, held={})
 
     def weighed(self, deployment: Deployment, overrides: Sequence[Override]) -> Deployment:
         """A deployment as it would be under those overrides. Raises PermissionRefused."""
@@ -253,11 +309,13 @@ class PluginManager:
         settled = self._overrides.settled(wanted, policy)
         self._commit(settled, policy, note, named=named, held=held)
 
-    def _reweighed(self, policy: SecurityPolicy) -> dict[str, Deployment]:
+    def _reweighed(self, policy: SecurityPolicy, without: str = "") -> dict[str, Deployment]:
         """What was asked for already, under the policy as it is now."""
         weighed: dict[str, Deployment] = {}
         errors: list[OrchestratorError] = []
         for name, deployment in self.fleet.deployments.items():
+            if name == without:
+                continue
             try:
                 inputs = self.rollouts.asked(deployment)
                 weighed[name] = self._overrides.settle(inputs, policy)
@@ -311,31 +369,3 @@ class PluginManager:
             data: dict[str, JsonValue] = {"changed": [*changed], "removed": [*sorted(gone)]}
             self._bus.publish(EventName.DESIRED_CHANGED, data=data)
         self.loop.wake()
-
-
-def stored_policy(store: RecordStore) -> SecurityPolicy:
-    """The policy of the last `up`, or the default."""
-    record = store.load(INSTANCE).get("policy")
-    return SecurityPolicy.model_validate(record, strict=False) if record else SecurityPolicy()
-
-
-def stored_deployments(
-    store: RecordStore, policy: SecurityPolicy, place: Place
-) -> dict[str, Deployment]:
-    """What was wanted last, by name; a record that this version cannot read is left out."""
-    return read_deployments(store, policy, place)[0]
-
-
-def read_deployments(
-    store: RecordStore, policy: SecurityPolicy, place: Place
-) -> tuple[dict[str, Deployment], dict[str, str]]:
-    """What was wanted last; and why others cannot be taken up, which the next `up` decides."""
-    deployments, unfit, overrides = {}, {}, stored_overrides(store)
-    for name, record in sorted(store.load(DESIRED).items()):
-        try:
-            deployments[name] = weigh(from_record(record), policy, place, overrides)
-        except ValidationError:
-            unfit[name] = "its record is of another version of the orchestrator"
-        except OrchestratorError as error:
-            unfit[name] = str(error)
-    return deployments, unfit

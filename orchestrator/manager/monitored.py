@@ -1,28 +1,49 @@
 """What the operator wants to be monitored, kept with the state so that the next daemon knows."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from pydantic import ValidationError
 
 from orchestrator.model.monitoring import MonitoringConfig
-from orchestrator.store.base import RecordStore
+from orchestrator.store.base import Record, RecordStore
 
-_KIND: Final = "monitoring"
-_KEY: Final = "config"
+MONITORING: Final = "monitoring"
+_FILE: Final = "config"
+_COMMAND: Final = "command"
+_NOTHING: Final = MonitoringConfig()
 
 
 def stored_monitoring(store: RecordStore) -> MonitoringConfig:
     """That of the last `up`; of another version's words nothing is wanted."""
-    record = store.load(_KIND).get(_KEY)
+    records = store.load(MONITORING)
+    record = records.get(_FILE)
     try:
-        return MonitoringConfig.model_validate(record, strict=False) if record else _NOTHING
+        config = MonitoringConfig.model_validate(record, strict=False) if record else _NOTHING
     except ValidationError:
-        return _NOTHING
+        config = _NOTHING
+    return _with_command(config, by_command=_by_command(records))
 
 
-def store_monitoring(store: RecordStore, config: MonitoringConfig) -> None:
-    """Raises StoreUnavailable."""
-    store.put_all(_KIND, {_KEY: config.model_dump(mode="json")})
+def store_monitoring(
+    store: RecordStore, config: MonitoringConfig, *, by_command: bool | None
+) -> MonitoringConfig:
+    """What is wanted now. Raises StoreUnavailable.
+
+    `config` is the file's word. `by_command` is that of `up --monitoring`, which holds until
+    another command says otherwise; None says nothing.
+    """
+    if by_command is None:
+        by_command = _by_command(store.load(MONITORING))
+    records = {_FILE: config.model_dump(mode="json"), _COMMAND: {"stack": by_command}}
+    store.put_all(MONITORING, records)
+    return _with_command(config, by_command=by_command)
 
 
-_NOTHING: Final = MonitoringConfig()
+def _by_command(records: Mapping[str, Record]) -> bool | None:
+    said = records.get(_COMMAND, {}).get("stack")
+    return said if isinstance(said, bool) else None
+
+
+def _with_command(config: MonitoringConfig, *, by_command: bool | None) -> MonitoringConfig:
+    return config if by_command is None else config.model_copy(update={"stack": by_command})

@@ -3,12 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Final
 
 from pydantic import JsonValue
 
 from orchestrator.engine.base import LABEL_DIGEST, LABEL_PLUGIN, LABEL_ROLE
 from orchestrator.manager.deployment import Deployment
 from orchestrator.model.container import ContainerState
+
+_SHOWN_CHARACTERS: Final = 8
+"""Of a keyed digest: enough to see that a value is another."""
 
 
 class ChangeKind(StrEnum):
@@ -59,8 +63,8 @@ def _change(
         return Change(plugin_id=name, kind=ChangeKind.STOP if there else ChangeKind.NONE)
     if any(c.label(LABEL_DIGEST) == new.compiled.digest for c in there):
         return Change(plugin_id=name, kind=ChangeKind.NONE)
-    before = _comparable(old) if old is not None else {}
-    fields = _difference("", before, _comparable(new))
+    before = comparable(old) if old is not None else {}
+    fields = differences(before, comparable(new))
     kind = ChangeKind.REPLACE if there else ChangeKind.CREATE
     return Change(plugin_id=name, kind=kind, fields=fields if there and old else ())
 
@@ -72,12 +76,16 @@ def described(deployment: Deployment) -> dict[str, JsonValue]:
         "config": dict(deployment.grant.config),
         "limits": deployment.grant.limits.model_dump(mode="json"),
         "permissions": [p.model_dump(mode="json") for p in deployment.grant.permissions],
+        "secrets": {
+            name: digest[:_SHOWN_CHARACTERS]
+            for name, digest in sorted(deployment.inputs.secret_digests.items())
+        },
         "container": container_json(deployment),
     }
     return text
 
 
-def _comparable(deployment: Deployment) -> JsonValue:
+def comparable(deployment: Deployment) -> JsonValue:
     """Without what only follows from all the rest: its own name, in folders and environment."""
     return _without(described(deployment), deployment.compiled.sandbox_id)
 
@@ -101,6 +109,11 @@ def _plain(value: object) -> JsonValue:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value if isinstance(value, str | int | float | bool) else None
+
+
+def differences(old: JsonValue, new: JsonValue) -> tuple[FieldChange, ...]:
+    """The fields in which two mappings are not one, by name."""
+    return _difference("", old, new)
 
 
 def _difference(path: str, old: JsonValue, new: JsonValue) -> tuple[FieldChange, ...]:

@@ -19,6 +19,8 @@ class AuditAction(StrEnum):
     PLUGIN_STOP = "plugin_stop"
     PLUGIN_FAILURE = "plugin_failure"
     ROLLOUT = "rollout"
+    GIT_SYNC = "git_sync"
+    """What became of a revision of the git repository, or of a change by hand."""
     PLUGIN_DRIFT = "plugin_drift"
     """Somebody changed a running container behind the orchestrator's back."""
     PERMISSION_GRANT = "permission_grant"

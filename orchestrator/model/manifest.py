@@ -9,6 +9,7 @@ from orchestrator.model.base import Model, Name, PluginId, Unexpected
 from orchestrator.model.limits import ResourceLimits
 from orchestrator.model.permissions import OneHost, Permission
 from orchestrator.model.runtime import Runtime
+from orchestrator.model.secret_source import SecretSource
 
 
 class WantedState(StrEnum):
@@ -21,6 +22,8 @@ class WantedState(StrEnum):
 class Metadata(Model):
     name: PluginId
     """The plugin's id; `plugin.yaml` must say the same."""
+    wave: Annotated[int, Field(ge=-1_000, le=1_000)] = 0
+    """From a git repository, lower waves are taken up first, each once the one before is well."""
 
 
 class Source(Model):
@@ -37,13 +40,6 @@ class Source(Model):
             found = "both build and image" if self.build else "neither build nor image"
             raise Unexpected(found=found, expected="exactly one of build and image")
         return self
-
-
-class SecretSource(Model):
-    """Where a secret's value lies; never the value itself."""
-
-    file: Annotated[str, Field(min_length=1)]
-    """A file, relative to the manifest's folder."""
 
 
 HEADER_PATTERN = r"^[A-Za-z][A-Za-z0-9-]{0,63}$"
@@ -70,16 +66,14 @@ def _no_framing(header: str) -> str:
     return header
 
 
-class InjectedCredential(Model):
+class InjectedCredential(SecretSource):
     """A header that the egress broker adds to the plugin's requests to one host, over TLS."""
 
     header: Annotated[str, Field(pattern=HEADER_PATTERN), AfterValidator(_no_framing)] = (
         "Authorization"
     )
     prefix: Annotated[str, Field(max_length=64)] = ""
-    """Put before the file's content, such as `Bearer `."""
-    file: Annotated[str, Field(min_length=1)]
-    """A file, relative to the manifest's folder; the plugin never sees its content."""
+    """Put before the value, such as `Bearer `; the plugin never sees either."""
 
 
 class LimitsOverride(Model):

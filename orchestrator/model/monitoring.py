@@ -1,10 +1,10 @@
-"""MonitoringConfig: who may look at the instance's metrics, in `orchestrator.yaml`."""
+"""MonitoringConfig: who may look at the instance's metrics, and how, in `orchestrator.yaml`."""
 
 import re
 from ipaddress import ip_address
 from typing import Annotated, Final
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from orchestrator.model.base import Model, Unexpected
 
@@ -36,3 +36,25 @@ class MonitoringConfig(Model):
 
     listen: Annotated[str, AfterValidator(_address)] = ""
     """An address of this machine where `GET /metrics` is answered without a token."""
+    stack: bool = False
+    """Whether Prometheus and Grafana run beside the daemon; `monitoring: true` says just this."""
+    grafana_port: Annotated[int, Field(ge=1, le=_LAST_PORT)] = 3_000
+    """On loopback, as the next one."""
+    prometheus_port: Annotated[int, Field(ge=1, le=_LAST_PORT)] = 9_090
+    retention_days: Annotated[int, Field(ge=1, le=3_650)] = 15
+    """How long Prometheus keeps what it saw; less where `disk_mb` does not hold so much."""
+    disk_mb: Annotated[int, Field(ge=256, le=1_048_576)] = 1_024
+    """Of Prometheus' volume."""
+    prometheus_image: Annotated[str, Field(min_length=1)] = "prom/prometheus:v3.5.0"
+    """Where no registry answers, an image is made from the distribution's packages."""
+    grafana_image: Annotated[str, Field(min_length=1)] = "grafana/grafana:13.2.2"
+
+    @property
+    def address(self) -> str:
+        """Where `GET /metrics` is answered; the stack needs such a place."""
+        return self.listen or (DEFAULT_LISTEN if self.stack else "")
+
+
+def switched(value: object) -> object:
+    """`monitoring: true` is the stack with its defaults, `false` is nothing."""
+    return {"stack": value} if isinstance(value, bool) else value

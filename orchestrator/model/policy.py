@@ -3,12 +3,13 @@
 from ipaddress import ip_network
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from orchestrator.model.base import Model, Name, Unexpected
 from orchestrator.model.databases import Database
+from orchestrator.model.git import GitSource
 from orchestrator.model.limits import ResourceLimits
-from orchestrator.model.monitoring import MonitoringConfig
+from orchestrator.model.monitoring import MonitoringConfig, switched
 from orchestrator.model.permissions import PermissionKind
 from orchestrator.model.runtime import Runtime
 
@@ -216,4 +217,6 @@ class InstanceConfig(Model):
     """`orchestrator.yaml`: one instance of the orchestrator."""
 
     policy: SecurityPolicy = SecurityPolicy()
-    monitoring: MonitoringConfig = MonitoringConfig()
+    monitoring: Annotated[MonitoringConfig, BeforeValidator(switched)] = MonitoringConfig()
+    git: GitSource | None = None
+    """Where what is wanted is read from; None leaves it to `up PATHS`."""

@@ -70,7 +70,7 @@ def decide(
         secrets=tuple(sorted(manifest.spec.secrets)),
         runtime=at_least(manifest.spec.runtime, policy.runtime),
         injected=tuple(
-            Injected(host=host, header=it.header, prefix=it.prefix, file=it.file)
+            Injected(host=host, header=it.header, prefix=it.prefix, file=it.place)
             for host, it in sorted(manifest.spec.inject.items())
         ),
     )

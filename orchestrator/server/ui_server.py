@@ -5,26 +5,19 @@ user of the machine who listened there would be sent the operator's key.
 """
 
 import asyncio
-import errno
-import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
 
-import uvicorn
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from uvicorn.server import ServerState
 
 from orchestrator.errors import Kind, OrchestratorError
+from orchestrator.server.loopback import ServerState, bind_loopback, protocols
 from orchestrator.server.ui import Pages, UiApp, UiKeys
 
 LOOK_SECONDS: Final = 1.0
-MAX_CONNECTIONS: Final = 128
-"""At one time, of all browsers; more are closed unheard."""
-_NO_SUCH_ADDRESS: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
-_TRIES: Final = 8
 
 
 class UiUnavailable(OrchestratorError):
@@ -108,7 +101,7 @@ class UiListener:
                 stack.callback(sock.close)
             self.port = sockets[0].getsockname()[1]
             self._app = UiApp(pages=self._pages, keys=self._keys, port=self.port)
-            factory, self._state = _protocols(self._app)
+            factory, self._state = protocols(self._app.app())
             loop = asyncio.get_running_loop()
             for sock in sockets:
                 self._servers.append(await loop.create_server(factory, sock=sock))
@@ -123,64 +116,3 @@ def ui_route(listener: UiListener) -> Route:
         return JSONResponse({"url": await listener.address(request.path_params["plugin_id"])})
 
     return Route("/v1/plugins/{plugin_id}/ui", address, methods=["GET"])
-
-
-def bind_loopback(port: int) -> list[socket.socket]:
-    """127.0.0.1 and ::1 at one port. Raises OSError."""
-    for attempt in range(1, _TRIES + 1):
-        first = _bound(socket.AF_INET, "127.0.0.1", port)
-        try:
-            return [first, _bound(socket.AF_INET6, "::1", first.getsockname()[1])]
-        except OSError as error:
-            if error.errno in _NO_SUCH_ADDRESS:
-                return [first]
-            first.close()
-            # Any free port: another may be free on both.
-            if port or attempt == _TRIES:
-                raise
-    raise AssertionError  # the last try returned or raised
-
-
-def _bound(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family is socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind((address, port))
-        sock.listen(128)
-        sock.setblocking(False)  # noqa: FBT003 - the socket API's own
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _protocols(app: UiApp) -> tuple[Callable[[], asyncio.Protocol], ServerState]:
-    """What answers a browser's connection, and what knows all of them."""
-    config = uvicorn.Config(
-        app.app(),
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-    )
-    config.load()
-    state = uvicorn.Server(config).server_state
-
-    def protocol() -> asyncio.Protocol:
-        if len(state.connections) >= MAX_CONNECTIONS:
-            return _Refused()
-        return config.http_protocol_class(config=config, server_state=state, app_state={})  # type: ignore[call-arg]
-
-    return protocol, state
-
-
-class _Refused(asyncio.Protocol):
-    """A connection too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()

@@ -12,9 +12,10 @@ import pytest
 from starlette.applications import Starlette
 
 from orchestrator.model.permissions import SystemInfo, UserInterface
-from orchestrator.server import ui_server
+from orchestrator.server import loopback
+from orchestrator.server.loopback import bind_loopback
 from orchestrator.server.ui import GrantedPages, UiNotFound
-from orchestrator.server.ui_server import UiUnavailable, bind_loopback, ui_route
+from orchestrator.server.ui_server import UiUnavailable, ui_route
 from tests.unit.sandbox.house import SECONDS, settle
 from tests.unit.server.ui_house import UiHouse
 
@@ -115,7 +116,7 @@ async def test_the_loop_listens_until_it_is_cancelled(tmp_path: Path) -> None:
 async def test_a_connection_too_many_is_closed_unheard(
     house: UiHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ui_server, "MAX_CONNECTIONS", 2)
+    monkeypatch.setattr(loopback, "MAX_CONNECTIONS", 2)
     open_ones = [await asyncio.open_connection("127.0.0.1", house.listener.port) for _ in range(2)]
     reader, writer = await asyncio.open_connection("127.0.0.1", house.listener.port)
     async with asyncio.timeout(SECONDS):

@@ -1,0 +1,91 @@
+"""The following of a git repository, put together: a part of the composition root of its own."""
+
+import os
+from dataclasses import dataclass
+
+from orchestrator.clock import Clock
+from orchestrator.daemon.settings import DaemonSettings
+from orchestrator.events.bus import PluginEventBus
+from orchestrator.gitops.book import Book
+from orchestrator.gitops.commands import GitOpsCommands
+from orchestrator.gitops.endings import Endings
+from orchestrator.gitops.git import Git
+from orchestrator.gitops.hooks import Hooks
+from orchestrator.gitops.remote import Remote
+from orchestrator.gitops.repository import GitRepository
+from orchestrator.gitops.runner import Runner
+from orchestrator.gitops.seen import Seen
+from orchestrator.gitops.sync import GitOps
+from orchestrator.gitops.tree import GitTrees
+from orchestrator.manager.auditing import Clerk
+from orchestrator.manager.manager import PluginManager
+from orchestrator.model.git import GitWebhook
+from orchestrator.server.gitops_routes import GitOpsApi
+from orchestrator.server.webhook import Webhook, WebhookListener
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitOpsParts:
+    """Who follows, who listens for pushes, and what operators reach both through."""
+
+    gitops: GitOps
+    listener: WebhookListener
+    api: GitOpsApi
+
+
+def gitops_of(
+    settings: DaemonSettings,
+    *,
+    manager: PluginManager,
+    bus: PluginEventBus,
+    clerk: Clerk,
+    clock: Clock,
+) -> GitOpsParts:
+    """After `restore`: where an earlier daemon was, this one goes on."""
+    folder = settings.folder / "git"
+    book = Book(manager.fleet.store)
+    git = Git(home=folder / "home", environment=os.environ)
+    repository = GitRepository(git, folder / "repository")
+    trees = GitTrees(repository, folder / "trees", bounds=book.tree_bounds)
+    remote = Remote(
+        repository=repository,
+        trees=trees,
+        keys=settings.secrets_root / ".git",
+        monotonic=clock.monotonic,
+    )
+    seen = Seen(manager)
+    endings = Endings(book=book, manager=manager, trees=trees, bus=bus, clock=clock)
+    runner = Runner(
+        book=book,
+        manager=manager,
+        trees=trees,
+        hooks=Hooks(manager.loop.doors),
+        seen=seen,
+        endings=endings,
+        clock=clock,
+    )
+    gitops = GitOps(
+        book=book,
+        remote=remote,
+        runner=runner,
+        seen=seen,
+        manager=manager,
+        bus=bus,
+        clock=clock,
+    )
+
+    def wanted() -> GitWebhook | None:
+        return book.source.webhook if book.source is not None else None
+
+    webhook = Webhook(wanted=wanted, pushed=gitops.hurry)
+    listener = WebhookListener(webhook, wanted=wanted)
+    commands = GitOpsCommands(
+        gitops=gitops,
+        manager=manager,
+        bus=bus,
+        clerk=clerk,
+        clock=clock,
+        webhook_port=lambda: listener.port,
+    )
+    api = GitOpsApi(commands=commands, webhook=webhook)
+    return GitOpsParts(gitops=gitops, listener=listener, api=api)

@@ -1,0 +1,83 @@
+"""Loopback: how an ASGI application is served on this machine's own addresses.
+
+Both loopback addresses are taken where the machine has both: clients try `::1` first, and another
+user of the machine who listened there would be sent what is meant for us.
+"""
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.server import ServerState
+
+__all__ = ["MAX_CONNECTIONS", "ServerState", "bind_loopback", "protocols"]
+
+MAX_CONNECTIONS: Final = 128
+"""At one time, of all clients of one application; more are closed unheard."""
+_NO_SUCH_ADDRESS: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+_TRIES: Final = 8
+
+
+def bind_loopback(port: int) -> list[socket.socket]:
+    """127.0.0.1 and ::1 at one port. Raises OSError."""
+    for attempt in range(1, _TRIES + 1):
+        first = _bound(socket.AF_INET, "127.0.0.1", port)
+        try:
+            return [first, _bound(socket.AF_INET6, "::1", first.getsockname()[1])]
+        except OSError as error:
+            if error.errno in _NO_SUCH_ADDRESS:
+                return [first]
+            first.close()
+            # Any free port: another may be free on both.
+            if port or attempt == _TRIES:
+                raise
+    raise AssertionError  # the last try returned or raised
+
+
+def _bound(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family is socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((address, port))
+        sock.listen(128)
+        sock.setblocking(False)  # noqa: FBT003 - the socket API's own
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def protocols(app: ASGIApp) -> tuple[Callable[[], asyncio.Protocol], ServerState]:
+    """What answers a connection, and what knows all of them."""
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+    )
+    config.load()
+    state = uvicorn.Server(config).server_state
+
+    def protocol() -> asyncio.Protocol:
+        if len(state.connections) >= MAX_CONNECTIONS:
+            return _Refused()
+        return config.http_protocol_class(config=config, server_state=state, app_state={})  # type: ignore[call-arg]
+
+    return protocol, state
+
+
+class _Refused(asyncio.Protocol):
+    """A connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()

@@ -1,0 +1,175 @@
+"""Webhook: a forge says that something was pushed; and a listener that serves that path alone.
+
+All that a good signature brings about is a look at the remote, soon: what is taken up is what the
+remote has, whatever the message says. The daemon's own API is on a socket that only the operator
+may open, so forges, and proxies before them, get a port of loopback with nothing else behind it.
+"""
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from orchestrator.errors import Kind, OrchestratorError
+from orchestrator.manager.secrets import read_secret
+from orchestrator.model.git import GitWebhook
+from orchestrator.server.loopback import ServerState, bind_loopback, protocols
+from orchestrator.server.problems import PROBLEM_TYPE, error_problem
+
+PATH: Final = "/v1/gitops/webhook"
+MAX_BODY_BYTES: Final = 4 << 20
+BODY_SECONDS: Final = 10.0
+LOOK_SECONDS: Final = 1.0
+_MIN_SECRET_BYTES: Final = 16
+
+
+class WebhookRefused(OrchestratorError):
+    """Nobody who knows the secret sent this."""
+
+    kind, code = Kind.DENIED, "webhook_refused"
+
+
+class WebhookInvalid(OrchestratorError):
+    """A message that is too large or too slow."""
+
+    kind, code = Kind.INVALID, "webhook_invalid"
+
+
+class Webhook:
+    """`wanted` says which secret holds now, None that none does; `pushed` is told of each push."""
+
+    def __init__(
+        self, *, wanted: Callable[[], GitWebhook | None], pushed: Callable[[], None]
+    ) -> None:
+        self._wanted = wanted
+        self._pushed = pushed
+
+    def routes(self) -> list[Route]:
+        return [Route(PATH, self.receive, methods=["POST"])]
+
+    async def receive(self, request: Request) -> Response:
+        """202, whatever was pushed. Raises WebhookRefused, WebhookInvalid."""
+        webhook = self._wanted()
+        if webhook is None:
+            raise WebhookRefused("git.webhook: found none, expected a secret to know senders by")
+        body = await _bounded(request)
+        secret = await asyncio.to_thread(
+            read_secret, Path(webhook.secret.file), "git.webhook.secret.file"
+        )
+        if not is_signed(request.headers, body, secret.strip()):
+            raise WebhookRefused("found no signature or token that fits, expected one of a forge")
+        self._pushed()
+        return JSONResponse({"accepted": True}, status_code=202)
+
+
+def is_signed(headers: Mapping[str, str], body: bytes, secret: bytes) -> bool:
+    """Whether a forge that knows the secret sent it; as long in the answer for yes as for no. Pure.
+
+    GitHub and Gitea sign the body, GitLab sends the secret itself. A short secret fits nothing: it
+    could be guessed.
+    """
+    if len(secret) < _MIN_SECRET_BYTES:
+        return False
+    digest = hmac.new(secret, body, hashlib.sha256).hexdigest().encode()
+    given = (
+        (headers.get("x-hub-signature-256", ""), b"sha256=" + digest),
+        (headers.get("x-gitea-signature", ""), digest),
+        (headers.get("x-forgejo-signature", ""), digest),
+        (headers.get("x-gitlab-token", ""), secret),
+    )
+    # All of them, so that which one fits is not told by the time it takes.
+    fits = [hmac.compare_digest(text.encode("latin-1", "replace"), want) for text, want in given]
+    return any(fits)
+
+
+class WebhookListener:
+    """Listens on loopback while `git.webhook` says so."""
+
+    def __init__(self, webhook: Webhook, *, wanted: Callable[[], GitWebhook | None]) -> None:
+        self._webhook = webhook
+        self._wanted = wanted
+        self._asked: int | None = None
+        self._servers: list[asyncio.AbstractServer] = []
+        self._state: ServerState | None = None
+        self.port = 0
+        """Where it listens; 0 while it does not."""
+        self.trouble = ""
+        """Why it does not listen though it should."""
+
+    async def run(self) -> None:
+        """Until it is cancelled; then nobody listens any more."""
+        try:
+            while True:
+                await self.settle()
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            self.close()
+
+    async def settle(self) -> None:
+        """Listen as is wanted now; what stands in the way is in `trouble`."""
+        webhook = self._wanted()
+        port = webhook.port if webhook is not None else None
+        if port == self._asked:
+            return
+        self.close()
+        if port is None:
+            return
+        try:
+            await self._open(port)
+        except OSError as error:
+            self.close()
+            self.trouble = (
+                f"git.webhook.port: found {port} ({error.strerror or error}), expected a free one"
+            )
+
+    def close(self) -> None:
+        """Nobody listens, and every connection ends."""
+        for server in self._servers:
+            server.close()
+        for connection in [*self._state.connections] if self._state is not None else ():
+            connection.shutdown()
+        self._servers, self._state, self._asked = [], None, None
+        self.port, self.trouble = 0, ""
+
+    async def _open(self, port: int) -> None:
+        routes = self._webhook.routes()
+        app = Starlette(routes=routes, exception_handlers={OrchestratorError: _problem})
+        factory, self._state = protocols(app)
+        loop = asyncio.get_running_loop()
+        with ExitStack() as stack:
+            sockets = bind_loopback(port)
+            for sock in sockets:
+                stack.callback(sock.close)
+            for sock in sockets:
+                self._servers.append(await loop.create_server(factory, sock=sock))
+            stack.pop_all()  # the servers own them now
+        self.port = sockets[0].getsockname()[1]
+        self._asked = port
+
+
+async def _bounded(request: Request) -> bytes:
+    body = b""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise WebhookInvalid(f"found more than {MAX_BODY_BYTES} bytes")
+    except (TimeoutError, ClientDisconnect) as error:
+        raise WebhookInvalid(f"found no whole body within {BODY_SECONDS:g} s") from error
+    return body
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    if not isinstance(error, OrchestratorError):
+        raise error
+    status, body = error_problem(error)
+    return Response(body, status_code=status, media_type=PROBLEM_TYPE)

@@ -1,0 +1,174 @@
+"""A git repository that is followed, on a real engine: one story, as an operator would see it.
+
+Revisions differ in limits alone where they can, so that each image is built once.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.git import Repo
+from tests.support.instance import PLUGINS, Instance, engine, eventually
+
+pytestmark = pytest.mark.docker
+
+NAME, OTHER = "e2e-git", "e2e-git-other"
+_SCRATCH = """\
+FROM scratch
+COPY c-echo plugin.yaml /plugin/
+WORKDIR /plugin
+USER 65532:65532
+"""
+
+
+class Forge:
+    """The repository, and the instance that follows it."""
+
+    def __init__(self, instance: Instance, binary: Path) -> None:
+        self.instance = instance
+        self.repo = Repo(instance.folder / "forge")
+        self.binary = binary
+        instance.config.write_text(
+            yaml.safe_dump(
+                {
+                    "policy": {"rollout": {"min_healthy_seconds": 0}},
+                    "git": {"url": self.repo.url, "poll_seconds": 1},
+                }
+            )
+        )
+
+    def plugin(self, name: str, *, memory: int = 32, entry: str = "c-echo") -> None:
+        folder = self.repo.folder / "plugins" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        info = yaml.safe_load((PLUGINS / "c_echo" / "plugin.yaml").read_text())
+        (folder / "plugin.yaml").write_text(
+            yaml.safe_dump({**info, "plugin_id": name, "entry_point": f"/plugin/{entry}"})
+        )
+        (folder / "Dockerfile").write_text(_SCRATCH)
+        shutil.copy2(self.binary, folder / "c-echo")
+        self.repo.write({f"manifests/{name}.yaml": manifest(name, f"../plugins/{name}", memory)})
+
+    def push(self, subject: str) -> str:
+        return self.repo.commit(subject=subject)
+
+    def status(self) -> dict[str, Any]:
+        done = self.instance.run("gitops", "status", "--json", expect=None)
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def synced(self, sha: str) -> dict[str, Any]:
+        def check() -> dict[str, Any] | None:
+            status = self.status()
+            return status if status["synced"] == sha and not status["moving"] else None
+
+        answer: dict[str, Any] = eventually(check, seconds=60)
+        return answer
+
+    def stands(self, state: str) -> dict[str, Any] | None:
+        """The status, once nothing moves and it is that."""
+        status = self.status()
+        return status if status["state"] == state and not status["moving"] else None
+
+    def memory_mb(self, name: str = NAME) -> int:
+        found: int = self.instance.inspect(name)["HostConfig"]["Memory"]
+        return found >> 20
+
+
+def manifest(name: str, build: str, memory: int) -> str:
+    return yaml.safe_dump(
+        {
+            "apiVersion": "orchestrator/v1",
+            "kind": "Plugin",
+            "metadata": {"name": name},
+            "spec": {"source": {"build": build}, "limits": {"max_memory_mb": memory}},
+        }
+    )
+
+
+@pytest.fixture
+def forge(instance: Instance, binary: Path, images: None) -> Iterator[Forge]:
+    return Forge(instance, binary)
+
+
+def test_a_repository_is_followed(forge: Forge) -> None:
+    instance = forge.instance
+    forge.plugin(NAME)
+    forge.plugin(OTHER)
+    first = forge.push("First")
+    instance.run("up", "--detach", "--wait", timeout=120)
+    assert forge.status()["synced"] == first
+    assert instance.call(NAME, {"said": 1}, tool="echo") == {"said": 1}
+
+    second = a_commit_is_deployed(forge)
+    what_somebody_changed_is_set_back(forge)
+    mended = a_bad_revision_goes_back_and_the_next_is_deployed(forge, second)
+    what_is_taken_back_goes_back(forge, mended)
+    all_of_it_is_remembered(forge)
+
+
+def a_commit_is_deployed(forge: Forge) -> str:
+    forge.plugin(NAME, memory=48)
+    sha = forge.push("More memory")
+    assert forge.synced(sha)["state"] == "synced"
+    assert forge.memory_mb() == 48
+    return sha
+
+
+def what_somebody_changed_is_set_back(forge: Forge) -> None:
+    """What is wanted, and the container itself."""
+    instance = forge.instance
+    text = manifest(NAME, str(forge.repo.folder / "plugins" / NAME), 64)
+    (instance.manifests / "by-hand.yaml").write_text(text)
+    instance.run("up", "--detach", str(instance.manifests))
+    eventually(lambda: forge.status()["heals_total"] >= 1 and forge.memory_mb() == 48, seconds=60)
+    gone = instance.containers()[NAME]
+    with engine() as client:
+        client.remove_container(gone, force=True)
+    eventually(lambda: instance.containers().get(NAME, gone) != gone, seconds=30)
+
+
+def a_bad_revision_goes_back_and_the_next_is_deployed(forge: Forge, good: str) -> str:
+    forge.plugin(NAME, memory=44, entry="nothing-of-that-name")
+    forge.plugin(OTHER, memory=80)
+    bad = forge.push("Bad")
+    status = eventually(lambda: forge.stands("degraded"), seconds=60)
+    assert (status["wanted"], status["synced"]) == (bad, good)
+    assert (forge.memory_mb(), forge.memory_mb(OTHER)) == (48, 32)
+    assert forge.instance.call(NAME, {"said": 2}, tool="echo") == {"said": 2}
+    forge.plugin(NAME, memory=40)
+    mended = forge.push("Mended")
+    forge.synced(mended)
+    assert (forge.memory_mb(), forge.memory_mb(OTHER)) == (40, 80)
+    return mended
+
+
+def what_is_taken_back_goes_back(forge: Forge, mended: str) -> None:
+    """In the repository, and by an operator."""
+    forge.repo.git("revert", "--no-edit", "HEAD", "HEAD~1")
+    forge.synced(forge.repo.head)
+    assert (forge.memory_mb(), forge.memory_mb(OTHER)) == (48, 32)
+    forge.instance.run("gitops", "rollback", "--to", mended[:10], "--wait")
+    assert forge.status()["synced"] == mended
+    assert (forge.memory_mb(), forge.memory_mb(OTHER)) == (40, 80)
+
+
+def all_of_it_is_remembered(forge: Forge) -> None:
+    rows = json.loads(forge.instance.run("gitops", "history", "--json").stdout)
+    assert [(row["subject"], row["outcome"]) for row in rows][:4] == [
+        ("First", "synced"),
+        ("More memory", "synced"),
+        ("Bad", "failed"),
+        ("Mended", "synced"),
+    ]
+    assert rows[-1]["who"] != "gitops"
+    diff = json.loads(forge.instance.run("gitops", "diff", "--json").stdout)
+    fields = {(p["plugin_id"], f["field"]): f for p in diff for f in p["fields"]}
+    memory = fields[NAME, "limits.max_memory_mb"]
+    assert (memory["git"], memory["desired"], memory["live"]) == (48, 40, 40)
+    audit = json.loads(forge.instance.run("audit", "--type", "git_sync", "--json").stdout)
+    assert {row["outcome"] for row in audit} >= {"done", "failed"}
