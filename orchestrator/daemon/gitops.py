@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from orchestrator.clock import Clock
 from orchestrator.daemon.settings import DaemonSettings
@@ -46,7 +47,7 @@ def gitops_of(
     book = Book(manager.fleet.store)
     git = Git(home=folder / "home", environment=os.environ)
     repository = GitRepository(git, folder / "repository")
-    trees = GitTrees(repository, folder / "trees", bounds=book.tree_bounds)
+    trees = GitTrees(repository, folder / "trees", book.tree_bounds, boot_id=_boot_id())
     remote = Remote(
         repository=repository,
         trees=trees,
@@ -89,3 +90,11 @@ def gitops_of(
     )
     api = GitOpsApi(commands=commands, webhook=webhook)
     return GitOpsParts(gitops=gitops, listener=listener, api=api)
+
+
+def _boot_id() -> str:
+    """Another one after each start of the machine; empty where the system has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
