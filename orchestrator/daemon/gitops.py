@@ -16,6 +16,7 @@ from orchestrator.gitops.remote import Remote
 from orchestrator.gitops.repository import GitRepository
 from orchestrator.gitops.runner import Runner
 from orchestrator.gitops.seen import Seen
+from orchestrator.gitops.submodules import Submodules
 from orchestrator.gitops.sync import GitOps
 from orchestrator.gitops.tree import GitTrees
 from orchestrator.manager.auditing import Clerk
@@ -54,6 +55,13 @@ def gitops_of(
         keys=settings.secrets_root / ".git",
         monotonic=clock.monotonic,
     )
+    trees.fill_in = Submodules(
+        git,
+        folder / "submodules",
+        source=lambda: book.source,
+        credentials=remote.credentials,
+        bounds=book.tree_bounds,
+    ).fill
     seen = Seen(manager)
     endings = Endings(book=book, manager=manager, trees=trees, bus=bus, clock=clock)
     runner = Runner(

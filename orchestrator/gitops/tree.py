@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -64,6 +64,14 @@ class GitTree:
     """Files whose content is elsewhere (Git LFS): here they are what git holds, a few lines."""
 
 
+FillIn = Callable[[Path, Sequence[TreeEntry]], Awaitable[list[str]]]
+"""Puts submodules into a tree that is being written; the names of those that are left out."""
+
+
+async def _leave_out(draft: Path, links: Sequence[TreeEntry]) -> list[str]:
+    return [link.path for link in links]
+
+
 class GitTrees:
     """Trees below one folder, by their commit's id; one that is there is not written again."""
 
@@ -78,6 +86,8 @@ class GitTrees:
         self._repository = repository
         self.folder = folder
         self._bounds = bounds
+        self.fill_in: FillIn = _leave_out
+        """What becomes of submodules."""
         self._boot_id = boot_id
         """Of the machine's run: what was written in another may be half on disk after a crash."""
 
@@ -97,7 +107,8 @@ class GitTrees:
         shutil.rmtree(draft, ignore_errors=True)
         try:
             pointers = await self._fill(draft, sha, entries)
-            submodules = [entry.path for entry in entries if entry.mode == _SUBMODULE]
+            links = [entry for entry in entries if entry.mode == _SUBMODULE]
+            submodules = await self.fill_in(draft, links)
             self._note(sha, submodules=submodules, lfs_pointers=pointers)
             shutil.rmtree(self.folder / sha, ignore_errors=True)
             draft.rename(self.folder / sha)

@@ -141,6 +141,8 @@ class GitSource(Model):
     """Whom to believe over ssh; without it /etc/ssh/ssh_known_hosts."""
     files: Annotated[tuple[str, ...], Field(max_length=50)] = ()
     """Folders of this machine whose files manifests may name as secrets."""
+    submodules: bool = False
+    """Whether they are fetched too, from the repository's own host; else they are left out."""
     max_files: Annotated[int, Field(ge=1, le=100_000)] = 10_000
     max_mb: Annotated[int, Field(ge=1, le=4_096)] = 256
     history: Annotated[int, Field(ge=1, le=200)] = 20
