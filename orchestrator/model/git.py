@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, JsonValue
 from orchestrator.model.base import Model, PluginId, Unexpected
 from orchestrator.model.manifest import SecretSource
 
+TOKEN_USER_PATTERN = r"^[A-Za-z0-9_.@-]{1,128}$"  # noqa: S105 - a shape
 _TIME = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d")
 
 
@@ -135,7 +136,7 @@ class GitSource(Model):
     poll_seconds: Annotated[float, Field(ge=1, le=86_400)] = 60.0
     token: SecretSource | None = None
     """For https."""
-    token_user: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]{1,128}$")] = "x-access-token"  # noqa: S105 - a user's name
+    token_user: Annotated[str, Field(pattern=TOKEN_USER_PATTERN)] = "x-access-token"  # noqa: S105 - a user's name
     ssh_key: SecretSource | None = None
     known_hosts: Annotated[str, Field(min_length=1)] | None = None
     """Whom to believe over ssh; without it /etc/ssh/ssh_known_hosts."""
