@@ -13,6 +13,7 @@ from orchestrator.client.client import DaemonClient
 from orchestrator.daemon.settings import (
     CONFIG_VARIABLE,
     DEFAULT_CONFIG,
+    ENVIRONMENT_VARIABLE,
     DaemonSettings,
     InvalidSetting,
     settings_from,
@@ -35,6 +36,17 @@ def config_option(function: F) -> F:
         "--config",
         metavar="FILE",
         help="The policy's file [ORCHESTRATOR_CONFIG, or ./orchestrator.yaml if there is one].",
+    )(function)
+
+
+def environment_option(function: F) -> F:
+    """`--environment NAME`, on every command that reads manifests."""
+    return click.option(
+        "--environment",
+        "-e",
+        metavar="NAME",
+        envvar=ENVIRONMENT_VARIABLE,
+        help=f"Whose patches lie over the manifests [{ENVIRONMENT_VARIABLE}, or none].",
     )(function)
 
 
@@ -63,10 +75,10 @@ def client_of(instance: str | None) -> DaemonClient:
 
 def client_at(settings: DaemonSettings) -> DaemonClient:
     """The same, where the settings are known."""
-    return DaemonClient(settings.socket, on_other_version=_tell_version)
+    return DaemonClient(settings.socket, on_other_version=tell_version)
 
 
-def _tell_version(version: str) -> None:
+def tell_version(version: str) -> None:
     click.echo(
         f"note: the daemon is version {printable(version)} and this command {CORE_VERSION}; "
         f"`orchestrator daemon restart` brings it to {CORE_VERSION}, and plugins run on",

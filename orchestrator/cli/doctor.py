@@ -1,6 +1,7 @@
 """`orchestrator doctor`."""
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -17,15 +18,18 @@ from orchestrator.cli.exits import BY_KIND, OK
 from orchestrator.cli.render import table
 from orchestrator.daemon.backends import docker_backends, place_of
 from orchestrator.daemon.orphans import ground_of
+from orchestrator.daemon.secrets import reader_of_command
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.daemon.state import open_state_to_read
 from orchestrator.engine.base_image import base_tag
 from orchestrator.engine.guard_image import guard_recipe, guard_tag
-from orchestrator.errors import Kind
+from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.manager.doctor import MachineFacts, diagnose
 from orchestrator.manager.finding import Finding, Verdict
 from orchestrator.manager.liveness import Life, life_of
 from orchestrator.manager.orphans import estates, orphan_finding
+from orchestrator.manager.remembered import stored_deployments, stored_policy
+from orchestrator.manager.secret_check import secrets_finding
 from orchestrator.manager.state_check import state_elsewhere, state_file
 
 SIGNS: Final[Mapping[Verdict, tuple[str, str]]] = MappingProxyType(
@@ -75,13 +79,25 @@ async def _examine(settings: DaemonSettings) -> list[Finding]:
         )
     )
     lives = {maker: life_of(maker) if ground.local else Life.UNKNOWN for maker in found}
-    return [*findings, _state(settings), orphan_finding(lives, found)]
+    return [*findings, _state(settings), _secrets(settings), orphan_finding(lives, found)]
 
 
 def _state(settings: DaemonSettings) -> Finding:
     if settings.store:
         return state_elsewhere(lambda: open_state_to_read(settings))
     return state_file(settings.database)
+
+
+def _secrets(settings: DaemonSettings) -> Finding:
+    """Of what is wanted now; a state that cannot be read is told by its own check."""
+    with contextlib.suppress(OrchestratorError):
+        store = open_state_to_read(settings)
+        if store is not None:
+            with contextlib.closing(store):
+                policy, place = stored_policy(store), place_of(settings)
+                wanted = stored_deployments(store, policy, place).values()
+            return secrets_finding((one.inputs for one in wanted), reader_of_command(settings))
+    return secrets_finding((), reader_of_command(settings))
 
 
 def _existing(folder: Path) -> Path:

@@ -9,6 +9,7 @@ import click
 from orchestrator.cli.context import (
     config_file,
     config_option,
+    environment_option,
     instance_option,
     json_option,
     manifest_paths,
@@ -19,7 +20,7 @@ from orchestrator.daemon.backends import docker_backends, resolver_of
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.engine.loop_disks import obstacle
 from orchestrator.errors import Kind, OrchestratorError
-from orchestrator.model.load import load_instance_config, load_manifests
+from orchestrator.model.load import LoadedManifest, load_instance_config, load_manifests
 from orchestrator.model.policy import SecurityPolicy
 from orchestrator.policy.explanation import Explanation, explain_full, lines, to_json
 from orchestrator.policy.rating import ImageOrigin, Surroundings, rate
@@ -37,6 +38,7 @@ class NoSuchManifest(OrchestratorError):
 @json_option
 @instance_option
 @config_option
+@environment_option
 def command(
     plugin: str,
     paths: tuple[str, ...],
@@ -44,13 +46,15 @@ def command(
     as_json: bool,
     instance: str | None,
     config: str | None,
+    environment: str | None,
 ) -> None:
     """Say what a plugin may do, why, what holds each rule, and how safe that is, from 1 to 8.
 
     Before anything starts: PATHS are manifests, or folders of them [manifests/].
     """
+    manifests = load_manifests(manifest_paths(paths), environment)
     explanation = asyncio.run(
-        _explain(settings_of(instance), plugin, manifest_paths(paths), config_file(config))
+        _explain(settings_of(instance), plugin, manifests, config_file(config))
     )
     if as_json:
         click.echo(json.dumps(to_json(explanation), indent=2))
@@ -59,9 +63,9 @@ def command(
 
 
 async def _explain(
-    settings: DaemonSettings, plugin: str, paths: list[Path], config: Path | None
+    settings: DaemonSettings, plugin: str, loaded: list[LoadedManifest], config: Path | None
 ) -> Explanation:
-    manifests = {item.manifest.metadata.name: item for item in load_manifests(paths)}
+    manifests = {item.manifest.metadata.name: item for item in loaded}
     if plugin not in manifests:
         raise NoSuchManifest(f"found {plugin!r}, expected one of {', '.join(sorted(manifests))}")
     policy = load_instance_config(config).policy if config is not None else SecurityPolicy()
@@ -74,7 +78,7 @@ async def _explain(
         image=_origin(reference),
         runtime=deployment.grant.runtime,
         disk_enforced_by="a disk of its own (loop ext4)" if obstacle() is None else "tmpfs",
-        limits_enforced=engine.cgroup_version in {1, 2} and engine.cgroup_driver != "none",
+        limits_enforced=engine.holds_limits,
     )
     grant = deployment.grant
     return explain_full(grant, rate(grant, policy, surroundings), surroundings)

@@ -15,6 +15,7 @@ from orchestrator.cli.context import (
     user_name,
 )
 from orchestrator.cli.exits import BY_KIND, OK
+from orchestrator.cli.gitops_pin import command as pin
 from orchestrator.cli.render import fields, one_line, table
 from orchestrator.client.gitops import GitOpsClient
 from orchestrator.errors import Kind
@@ -41,6 +42,9 @@ SHORT: Final = 12
 def command(context: click.Context, *, instance: str | None) -> None:
     """Show and steer the following of a git repository."""
     context.obj = instance
+
+
+command.add_command(pin, "pin")
 
 
 @command.command()

@@ -21,13 +21,22 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "up": ("orchestrator.cli.up", "Bring plugins up as the manifests say, and keep them so."),
         "down": ("orchestrator.cli.down", "Stop and remove everything of this instance."),
+        "start": ("orchestrator.cli.start", "Want a plugin running that was stopped."),
+        "stop": ("orchestrator.cli.stop", "Stop a plugin until `start`."),
+        "remove": ("orchestrator.cli.remove", "Take one plugin away; its data stays."),
         "daemon": ("orchestrator.cli.daemon", "Run, start, stop or restart the daemon alone."),
         "plan": ("orchestrator.cli.plan", "Show what `up` would do, without doing it."),
+        "render": (
+            "orchestrator.cli.render_manifests",
+            "Show the manifests as an environment has them.",
+        ),
         "ps": ("orchestrator.cli.ps", "List the plugins and how they do."),
         "status": ("orchestrator.cli.status", "Show everything of a plugin, or the daemon itself."),
         "call": ("orchestrator.cli.call", "Call a plugin, or one of its tools."),
         "run-code": ("orchestrator.cli.run_code", "Run code in a throw-away sandbox."),
         "logs": ("orchestrator.cli.logs", "Show what a plugin logged."),
+        "report": ("orchestrator.cli.report", "Show how the plugins did, and what is worth doing."),
+        "top": ("orchestrator.cli.top", "Show live what the plugins do."),
         "explain": ("orchestrator.cli.explain", "Say what a plugin may do and what holds it."),
         "permissions": (
             "orchestrator.cli.permissions",

@@ -13,6 +13,7 @@ from orchestrator.cli.context import (
     client_at,
     config_file,
     config_option,
+    environment_option,
     instance_option,
     manifest_paths,
     settings_of,
@@ -20,11 +21,13 @@ from orchestrator.cli.context import (
 )
 from orchestrator.cli.exits import BY_KIND, OK
 from orchestrator.cli.gitops import exit_code, show, until_settled
+from orchestrator.cli.monitoring import tell_monitoring
 from orchestrator.cli.permissions import held_lines
-from orchestrator.cli.progress import Progress, fell_short, settled
+from orchestrator.cli.progress import Progress
 from orchestrator.cli.render import plugin_rows, printable, repair_lines
 from orchestrator.client.client import DaemonClient, DaemonNotRunning
 from orchestrator.client.gitops import GitOpsClient
+from orchestrator.client.settled import fell_short, settled
 from orchestrator.client.spawn import spawn, wait_for_end
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.errors import Kind, OrchestratorError
@@ -39,21 +42,29 @@ WAIT_SECONDS: Final = 1_800.0
 @click.argument("paths", nargs=-1, metavar="[PATHS]...")
 @click.option("--detach", "-d", is_flag=True, help="Leave the daemon in the background.")
 @click.option("--wait", is_flag=True, help="With --detach: until every plugin runs or failed.")
+@click.option(
+    "--monitoring/--no-monitoring",
+    default=None,
+    help="Prometheus and Grafana beside the daemon [as it was, or as orchestrator.yaml says].",
+)
 @click.option("--git", "url", metavar="URL", help="Follow this git repository.")
 @click.option("--ref", metavar="REF", help="With --git: a branch, tag or commit [main].")
 @click.option("--path", metavar="FOLDER", help="With --git: of the manifests [manifests].")
 @instance_option
 @config_option
+@environment_option
 def command(
     paths: tuple[str, ...],
     *,
     detach: bool,
     wait: bool,
+    monitoring: bool | None,
     url: str | None,
     ref: str | None,
     path: str | None,
     instance: str | None,
     config: str | None,
+    environment: str | None,
 ) -> int:
     """Bring plugins up as the manifests say, and keep them so.
 
@@ -67,6 +78,8 @@ def command(
     settings, policy = settings_of(instance), config_file(config)
     over = git_options(url, ref, path)
     if over or (not paths and has_git(policy)):
+        if environment is not None:
+            over["environment"] = environment
         if paths:
             raise click.UsageError(
                 "found PATHS beside --git, --ref or --path: expected one of both"
@@ -74,13 +87,15 @@ def command(
         return _up_git(settings, policy, over, detach=detach, wait=wait)
     manifests = manifest_paths(paths)
     # Checked here first: a mistake in a file must not even start a daemon.
-    load_manifests(manifests)
+    load_manifests(manifests, environment)
     if policy is not None:
         load_instance_config(policy)
     client = client_at(settings)
     ours = _ensure_daemon(client, settings)
     try:
-        names = _apply(client, settings, manifests, policy, ours=ours)
+        names = _apply(
+            client, settings, manifests, policy, environment, ours=ours, monitoring=monitoring
+        )
         return _follow(client, names, detach=detach, wait=wait, ours=ours)
     except KeyboardInterrupt:
         if detach or not ours:
@@ -142,11 +157,13 @@ def _apply(
     settings: DaemonSettings,
     manifests: Sequence[Path],
     policy: Path | None,
+    environment: str | None,
     *,
     ours: bool,
+    monitoring: bool | None,
 ) -> list[str]:
     try:
-        return client.apply(list(manifests), policy)
+        return client.apply(list(manifests), policy, environment, monitoring=monitoring)
     except BaseException:
         if ours and not client.plugins():
             client.shut_down(down=False, volumes=False)  # nothing half started
@@ -158,6 +175,7 @@ def _follow(
     client: DaemonClient, names: Sequence[str], *, detach: bool, wait: bool, ours: bool
 ) -> int:
     if detach and not wait:
+        tell_monitoring(client, wait=False)
         click.echo(f"{len(names)} plugins wanted; `orchestrator ps` shows them", err=True)
         return BY_KIND[Kind.DENIED] if _tell_held(client.plugins(), names) else OK
     plugins = _wait(client, names)
@@ -166,6 +184,7 @@ def _follow(
     short = [row for row in plugins if row["plugin_id"] in names and fell_short(row)]
     for row in short:
         _tell_failed(client, row)
+    tell_monitoring(client)
     if detach:
         return BY_KIND[Kind.PLUGIN if short else Kind.DENIED] if short or waiting else OK
     end = "Ctrl-C stops and removes them" if ours else "Ctrl-C leaves them running"

@@ -5,6 +5,7 @@ from typing import Final
 
 import click
 
+from orchestrator.cli.context import environment_option
 from orchestrator.model.load import load_instance_config, load_manifests, load_plugin_info
 from orchestrator.model.problems import InvalidFile, Problem
 
@@ -14,7 +15,8 @@ _CONFIG: Final = "orchestrator.yaml"
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATHS...")
-def command(paths: tuple[str, ...]) -> None:
+@environment_option
+def command(paths: tuple[str, ...], *, environment: str | None) -> None:
     """Check manifests, plugin folders and orchestrator.yaml; every problem with its line.
 
     A folder with plugin.yaml in it is a plugin's, any other folder holds manifests. Needs neither
@@ -34,7 +36,7 @@ def command(paths: tuple[str, ...]) -> None:
             manifests.append(path)
     if manifests:
         try:
-            loaded = load_manifests(manifests)
+            loaded = load_manifests(manifests, environment)
             checked += [
                 f"{item.path}: manifest of {item.manifest.metadata.name}" for item in loaded
             ]

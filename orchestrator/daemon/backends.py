@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from orchestrator.daemon.secrets import reader_of_command
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.engine.base import DiskProbe, Engine, ImageStore, Probe, VolumeStore
 from orchestrator.engine.base_image import base_tag
@@ -11,15 +12,18 @@ from orchestrator.engine.docker import DockerEngine
 from orchestrator.engine.docker_client import DockerClients
 from orchestrator.engine.docker_images import DockerImages
 from orchestrator.engine.docker_networks import DockerNetworks
+from orchestrator.engine.docker_usage import DockerUsages
 from orchestrator.engine.docker_volumes import DockerVolumes
 from orchestrator.engine.networks import NetworkStore
 from orchestrator.engine.pausing import DockerPausing, Pausing
 from orchestrator.engine.repairs import DockerRepairs, Repairs
 from orchestrator.engine.share_mounts import ShareMounts
+from orchestrator.engine.usage import Usages
 from orchestrator.engine.volume_content import DockerVolumeContent, VolumeContent
 from orchestrator.manager.deployment import Place
 from orchestrator.manager.liveness import marks
 from orchestrator.manager.resolve import Resolver
+from orchestrator.manager.secrets import SecretReader
 from orchestrator.policy.seccomp import seccomp_profile
 
 
@@ -40,6 +44,8 @@ class Backends:
     """Nor this; without it what somebody changed has a container replaced."""
     content: VolumeContent | None = None
     """Likewise: what volumes hold, for backups."""
+    usages: Usages | None = None
+    """And this: what containers use, without which no resources are shown."""
 
 
 def place_of(settings: DaemonSettings) -> Place:
@@ -53,10 +59,16 @@ def place_of(settings: DaemonSettings) -> Place:
     )
 
 
-def resolver_of(settings: DaemonSettings, images: ImageStore) -> Resolver:
+def resolver_of(
+    settings: DaemonSettings, images: ImageStore, secrets: SecretReader | None = None
+) -> Resolver:
     """Reads manifests for this instance; also for `plan`, which needs no daemon."""
     return Resolver(
-        images=images, place=place_of(settings), home=settings.home, base_tag=base_tag()
+        images=images,
+        place=place_of(settings),
+        home=settings.home,
+        base_tag=base_tag(),
+        secrets=secrets or reader_of_command(settings),
     )
 
 
@@ -86,6 +98,7 @@ async def docker_backends(settings: DaemonSettings) -> AsyncIterator[Backends]:
             shares=shares,
             networks=DockerNetworks(clients, marks=told),
             content=DockerVolumeContent(clients, marks=told),
+            usages=DockerUsages(clients),
         )
     finally:
         shares.close()

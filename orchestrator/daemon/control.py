@@ -1,6 +1,7 @@
 """The control plane put together: a part of the composition root (build.py) of its own."""
 
 import asyncio
+from collections.abc import Callable
 
 from orchestrator.clock import Clock
 from orchestrator.daemon.backends import Backends, place_of, resolver_of
@@ -21,6 +22,8 @@ from orchestrator.manager.observe import Observer
 from orchestrator.manager.overridden import Overrides
 from orchestrator.manager.permissions import PermissionSystem
 from orchestrator.manager.rollout import Rollouts
+from orchestrator.manager.rotation import Rotation
+from orchestrator.manager.secrets import SecretReader
 from orchestrator.manager.steps import Steps
 from orchestrator.manager.way_back import WayBack
 from orchestrator.sandbox.callers import CallLedger
@@ -42,11 +45,15 @@ def control_plane(
     doors: Doors,
     ledger: CallLedger,
     base_lock: asyncio.Lock,
-) -> tuple[PluginManager, PermissionSystem]:
+    built: Callable[[str, float], None],
+    secrets: SecretReader,
+) -> tuple[PluginManager, PermissionSystem, Rotation]:
     """The loop with all its hands, and those who tell it what is wanted."""
     place = place_of(settings)
     labels = place.labels
-    builder = ImageBuilder(images=backends.images, cache=settings.cache, base_lock=base_lock)
+    builder = ImageBuilder(
+        images=backends.images, cache=settings.cache, base_lock=base_lock, clock=clock, built=built
+    )
     observer = Observer(labels=labels, engine=backends.engine, fleet=fleet, bus=bus)
 
     def new_sandbox(deployment: Deployment) -> PluginSandbox:
@@ -57,6 +64,7 @@ def control_plane(
             calls=fleet.policy.calls,
             wheel=wheel,
             ledger=ledger,
+            watch=doors.watch(deployment.plugin_id),
             on_change=lambda _sandbox: loop.wake(),
         )
 
@@ -73,9 +81,10 @@ def control_plane(
         networks=networks,
         pausing=backends.pausing,
         mender=Mender(engine=backends.engine, repairs=backends.repairs, fleet=fleet),
+        secrets=secrets,
         new_sandbox=new_sandbox,
     )
-    resolver = resolver_of(settings, backends.images)
+    resolver = resolver_of(settings, backends.images, secrets)
     overrides = Overrides(store=fleet.store, resolver=resolver)
     way_back = WayBack(fleet=fleet, images=backends.images, settle=overrides.settle)
     rollouts = Rollouts(fleet=fleet, way_back=way_back, bus=bus, clock=clock)
@@ -114,4 +123,8 @@ def control_plane(
         clerk=clerk,
         clock=clock,
     )
-    return manager, permissions
+    return (
+        manager,
+        permissions,
+        Rotation(manager=manager, overrides=overrides, secrets=secrets, clock=clock),
+    )

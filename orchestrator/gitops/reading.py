@@ -4,16 +4,19 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.gitops.address import check_path
 from orchestrator.gitops.state import MAX_WORDS, Trouble
 from orchestrator.gitops.tree import GitTree
 from orchestrator.manager.deployment import Inputs, to_record
+from orchestrator.model.environments import Patches, read_patches
+from orchestrator.model.files import MANIFEST_SUFFIXES
 from orchestrator.model.git import GitSource
-from orchestrator.model.load import MANIFEST_SUFFIXES, LoadedManifest, load_manifest
+from orchestrator.model.load import LoadedManifest, load_manifest
 from orchestrator.model.problems import FieldPath, InvalidFile
+from orchestrator.model.secret_source import files_of
 
 _PASSING = frozenset({Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.EXHAUSTED, Kind.OVERLOADED})
 _HERE = ("info", "manifest", "config", "image")
@@ -44,11 +47,12 @@ class Reading:
 def read_tree(tree: GitTree, source: GitSource) -> Reading:
     """Every manifest of the commit. Raises GitRevisionEmpty, GitPathRefused."""
     path = check_path(source.path)
+    patches = _patches(tree, path, source)
     manifests: dict[str, LoadedManifest] = {}
-    troubles: list[Trouble] = []
+    troubles = [*_patch_troubles(tree, patches)]
     for file in _files(tree, path):
         try:
-            manifests[file] = read_file(tree, file, source)
+            manifests[file] = read_file(tree, file, source, patches)
         except OrchestratorError as error:
             troubles.append(trouble(tree, file, "", error))
     for file, twin in [*_twins(manifests)]:
@@ -62,16 +66,40 @@ def read_tree(tree: GitTree, source: GitSource) -> Reading:
     return Reading(tree=tree, manifests=manifests, troubles=tuple(troubles))
 
 
-def read_file(tree: GitTree, file: str, source: GitSource) -> LoadedManifest:
-    """One manifest, that names nothing outside of the repository. Raises InvalidFile."""
-    loaded = load_manifest(tree.folder / file)
+def read_file(
+    tree: GitTree, file: str, source: GitSource, patches: Patches | None = None
+) -> LoadedManifest:
+    """One manifest, that names nothing outside of the repository.
+
+    Raises InvalidFile, EnvironmentUnknown.
+    """
+    patches = patches or _patches(tree, str(PurePosixPath(file).parent), source)
+    loaded = load_manifest(tree.folder / file, patches)
+    unsure = [] if patches is None or loaded.patch is not None else patches.problems
     problems = [
+        # It may be this one's: without its patch it could come to be what nobody wants.
+        loaded.problem((), found=f"{one.file} unreadable", expected="every patch to be right")
+        for one in unsure
+    ]
+    problems += [
         loaded.problem(at, found=found, expected=expected)
         for at, found, expected in _outside(loaded, tree, source)
     ]
     if problems:
         raise InvalidFile(problems)
     return loaded
+
+
+def _patches(tree: GitTree, path: str, source: GitSource) -> Patches | None:
+    if source.environment is None:
+        return None
+    return read_patches([tree.folder / path], source.environment)
+
+
+def _patch_troubles(tree: GitTree, patches: Patches | None) -> Iterator[Trouble]:
+    for problem in patches.problems if patches is not None else ():
+        file = str(Path(problem.file).relative_to(tree.folder))
+        yield trouble(tree, file, "", InvalidFile([problem]))
 
 
 def trouble(tree: GitTree, file: str, plugin_id: str, error: OrchestratorError) -> Trouble:
@@ -139,12 +167,11 @@ def _outside(
         yield ("spec", "source", "build"), f"a pointer to LFS in {pointers[0]}", words
     folders = [tree.folder, *map(Path, source.files)]
     allowed = "a file of the repository, or below one of git.files"
-    for name in spec.secrets:
-        if not _is_below(loaded.secret_file(name), folders):
-            yield ("spec", "secrets", name, "file"), f"{spec.secrets[name].file!r}", allowed
-    for host in spec.inject:
-        if not _is_below(loaded.credential_file(host), folders):
-            yield ("spec", "inject", host, "file"), f"{spec.inject[host].file!r}", allowed
+    for field, sources in (("secrets", spec.secrets), ("inject", spec.inject)):
+        for name, path in files_of(sources, loaded.path).items():
+            if not _is_below(Path(path), folders):
+                kind = sources[name].kind
+                yield ("spec", field, name, kind), f"{getattr(sources[name], kind)!r}", allowed
 
 
 def _is_below(path: Path, folders: Iterable[Path]) -> bool:

@@ -14,6 +14,7 @@ from orchestrator.manager.credentials import injections
 from orchestrator.manager.databases import database_targets
 from orchestrator.manager.deployment import Deployment
 from orchestrator.manager.meters import Meters
+from orchestrator.manager.secrets import SecretReader
 from orchestrator.model.audit import Auditor
 from orchestrator.model.permissions import (
     DatabaseAccess,
@@ -31,6 +32,7 @@ from orchestrator.sandbox.egress_policy import EgressRules, Injection
 from orchestrator.sandbox.egress_uplink import Uplink
 from orchestrator.sandbox.host_api import HostBounds, HostGrant, Neighbours
 from orchestrator.sandbox.host_broker import HostBroker
+from orchestrator.sandbox.party_counts import Counts
 
 
 class HostUnusable(OrchestratorError):
@@ -71,7 +73,10 @@ class Access:
         neighbours: Neighbours,
         uplink: Uplink,
         meters: Meters,
+        counts: Counts | None = None,
+        secrets: SecretReader,
     ) -> None:
+        self._counts = counts or Counts()
         self._auditor = auditor
         self._clock = clock
         self._neighbours = neighbours
@@ -83,6 +88,7 @@ class Access:
         self._maimed: set[str] = set()
         """Sandboxes that run on though something of theirs was cut."""
         self._meters = meters
+        self._secrets = secrets
 
     async def open(self, deployment: Deployment, policy: SecurityPolicy) -> None:
         """Listen for every granted permission that a broker holds; again after a restart."""
@@ -143,15 +149,17 @@ class Access:
                     auditor=self._auditor,
                     clock=self._clock,
                     bounds=HostBounds(requests_per_second=policy.host.requests_per_second),
+                    counts=self._counts.of(deployment.plugin_id),
                 )
             case ExternalApi(hosts=hosts):
                 return EgressBroker(
                     plugin_id=deployment.plugin_id,
-                    rules=egress_rules(hosts, policy, _credentials(deployment)),
+                    rules=egress_rules(hosts, policy, injections(deployment.inputs, self._secrets)),
                     meter=self._meters.account(deployment, policy).meter,
                     auditor=self._auditor,
                     clock=self._clock,
                     uplink=self._uplink,
+                    counts=self._counts.of(deployment.plugin_id),
                 )
             case DatabaseAccess(databases=databases):
                 return DatabaseBroker(
@@ -160,11 +168,7 @@ class Access:
                     meter=self._meters.account(deployment, policy).meter,
                     auditor=self._auditor,
                     clock=self._clock,
+                    counts=self._counts.of(deployment.plugin_id),
                 )
             case _:
                 return None
-
-
-def _credentials(deployment: Deployment) -> Mapping[str, Injection]:
-    inputs = deployment.inputs
-    return injections(inputs.manifest, inputs.credential_files, origin=inputs.origin)

@@ -44,9 +44,11 @@ class Inputs:
     """The manifest's file."""
     shares: Mapping[str, str]
     secret_files: Mapping[str, str]
-    """Name → file; the content is read at each start and stored nowhere."""
+    """Name → file, of those that have one; the content is read at each start, stored nowhere."""
     credential_files: Mapping[str, str] = field(default_factory=dict)
     """Host → file; the same, for the egress broker."""
+    secret_digests: Mapping[str, str] = field(default_factory=dict)
+    """`secrets.NAME` and `inject.HOST` → keyed digest of the value that this is made for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +147,9 @@ def weigh(
         shares=inputs.shares,
         seccomp_profile=place.seccomp_profile,
     )
-    compiled = compile_spec(grant, policy, site, image=inputs.image)
+    compiled = compile_spec(
+        grant, policy, site, image=inputs.image, secret_digests=inputs.secret_digests
+    )
     replicas = inputs.manifest.spec.replicas
     if replicas > 1 and compiled.alone:
         raise ReplicasExclusive(

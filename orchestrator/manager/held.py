@@ -45,7 +45,9 @@ def hold(old: Deployment, new: Deployment) -> HeldUpdate | None:
     differences = tuple(str(difference) for difference in _differences(old, new))
     if not differences:
         return None
-    text = json.dumps(to_record(new.inputs), sort_keys=True)
+    # Whoever grants it grants what it may do, whatever the values of its secrets are by then.
+    record = {k: v for k, v in to_record(new.inputs).items() if k != "secret_digests"}
+    text = json.dumps(record, sort_keys=True)
     update = hashlib.sha256(text.encode()).hexdigest()[:_ID_CHARACTERS]
     return HeldUpdate(update=update, inputs=new.inputs, differences=differences)
 

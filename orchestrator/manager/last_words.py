@@ -7,7 +7,6 @@ the audit log, and what a plugin wrote is for its operator alone.
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Final
 
 from orchestrator.engine.base import Engine, LogLine, Probe
@@ -16,7 +15,8 @@ from orchestrator.manager.deployment import Deployment
 from orchestrator.manager.desired import promised
 from orchestrator.manager.fleet import Fleet
 from orchestrator.manager.repairs import Failure, hints, repairs
-from orchestrator.manager.secrets import read_secret
+from orchestrator.manager.secret_use import secrets_of
+from orchestrator.manager.secrets import SecretReader
 from orchestrator.model.container import ContainerPhase, ContainerState
 from orchestrator.model.policy import SecurityPolicy
 from orchestrator.model.status import LastWords
@@ -34,8 +34,15 @@ class Listener:
     """Reads logs; what they point to is said by repairs.py."""
 
     def __init__(
-        self, *, fleet: Fleet, engine: Engine, probe: Probe, policy: Callable[[], SecurityPolicy]
+        self,
+        *,
+        fleet: Fleet,
+        engine: Engine,
+        probe: Probe,
+        secrets: SecretReader,
+        policy: Callable[[], SecurityPolicy],
     ) -> None:
+        self._secrets = secrets
         self._fleet = fleet
         self._engine = engine
         self._probe = probe
@@ -74,7 +81,7 @@ class Listener:
         with contextlib.suppress(OrchestratorError, TimeoutError):
             async with asyncio.timeout(GATHER_SECONDS):
                 found = [line async for line in lines]
-        secrets = _secrets(deployment)
+        secrets = _secrets(deployment, self._secrets)
         return tuple(harmless(line.text, secrets) for line in found[-MAX_LINES:])
 
     def _container(self, plugin_id: str) -> ContainerState | None:
@@ -108,12 +115,12 @@ def harmless(text: str, secrets: Mapping[str, str]) -> str:
     return shown[:MAX_LINE_CHARACTERS]
 
 
-def _secrets(deployment: Deployment) -> dict[str, str]:
+def _secrets(deployment: Deployment, reader: SecretReader) -> dict[str, str]:
     """Name → value as it is now; the longest first, as one may be part of another."""
     found = {}
-    for name, path in deployment.inputs.secret_files.items():
+    for name, reference in secrets_of(deployment.inputs).items():
         with contextlib.suppress(OrchestratorError):
-            value = read_secret(Path(path), name).decode("utf-8", "replace").strip()
+            value = reader.value(reference).decode("utf-8", "replace").strip()
             if len(value) >= SHORTEST_SECRET:
                 found[name] = value
     return dict(sorted(found.items(), key=lambda item: -len(item[1])))

@@ -3,12 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Final
 
 from pydantic import JsonValue
 
 from orchestrator.engine.base import LABEL_DIGEST, LABEL_PLUGIN, LABEL_ROLE
 from orchestrator.manager.deployment import Deployment
 from orchestrator.model.container import ContainerState
+
+_SHOWN_CHARACTERS: Final = 8
+"""Of a keyed digest: enough to see that a value is another."""
 
 
 class ChangeKind(StrEnum):
@@ -60,7 +64,7 @@ def _change(
     if any(c.label(LABEL_DIGEST) == new.compiled.digest for c in there):
         return Change(plugin_id=name, kind=ChangeKind.NONE)
     before = comparable(old) if old is not None else {}
-    fields = _difference("", before, comparable(new))
+    fields = differences(before, comparable(new))
     kind = ChangeKind.REPLACE if there else ChangeKind.CREATE
     return Change(plugin_id=name, kind=kind, fields=fields if there and old else ())
 
@@ -72,6 +76,10 @@ def described(deployment: Deployment) -> dict[str, JsonValue]:
         "config": dict(deployment.grant.config),
         "limits": deployment.grant.limits.model_dump(mode="json"),
         "permissions": [p.model_dump(mode="json") for p in deployment.grant.permissions],
+        "secrets": {
+            name: digest[:_SHOWN_CHARACTERS]
+            for name, digest in sorted(deployment.inputs.secret_digests.items())
+        },
         "container": container_json(deployment),
     }
     return text
@@ -101,6 +109,11 @@ def _plain(value: object) -> JsonValue:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value if isinstance(value, str | int | float | bool) else None
+
+
+def differences(old: JsonValue, new: JsonValue) -> tuple[FieldChange, ...]:
+    """The fields in which two mappings are not one, by name."""
+    return _difference("", old, new)
 
 
 def _difference(path: str, old: JsonValue, new: JsonValue) -> tuple[FieldChange, ...]:

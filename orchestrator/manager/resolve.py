@@ -14,16 +14,18 @@ from orchestrator.engine.base import ImageNotFound, ImageStore
 from orchestrator.engine.build import plan_image
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.manager.access import check_hosts
-from orchestrator.manager.credentials import credential_files
+from orchestrator.manager.credentials import check_credentials
 from orchestrator.manager.databases import check_databases
 from orchestrator.manager.deployment import Deployment, Inputs, Place, weigh
-from orchestrator.manager.secrets import secret_files
+from orchestrator.manager.secret_use import digests
+from orchestrator.manager.secrets import SecretReader
 from orchestrator.manager.shares import real_shares
 from orchestrator.model.info import PluginInfo
 from orchestrator.model.load import LoadedManifest, load_plugin_info, parse_plugin_info
 from orchestrator.model.manifest import PluginManifest, WantedState
 from orchestrator.model.permissions import FileSystemRead, FileSystemWrite
 from orchestrator.model.policy import SecurityPolicy
+from orchestrator.model.secret_source import files_of
 from orchestrator.policy.overrides import Override, apply_overrides
 from orchestrator.registry.resolve import Node, resolve
 
@@ -60,8 +62,17 @@ class Found:
 class Resolver:
     """Reads folders and images; writes nothing."""
 
-    def __init__(self, *, images: ImageStore, place: Place, home: Path, base_tag: str) -> None:
+    def __init__(
+        self,
+        *,
+        images: ImageStore,
+        place: Place,
+        home: Path,
+        base_tag: str,
+        secrets: SecretReader,
+    ) -> None:
         self._images = images
+        self._secrets = secrets
         self._place = place
         self._home = home
         self._base_tag = base_tag
@@ -96,10 +107,12 @@ class Resolver:
                 image=found.image,
                 build_folder=found.build_folder,
                 origin=str(loaded.path),
-                secret_files=secret_files(loaded),
-                credential_files=credential_files(loaded),
+                secret_files=files_of(loaded.manifest.spec.secrets, loaded.path),
+                credential_files=files_of(loaded.manifest.spec.inject, loaded.path),
                 shares=real_shares(policy, _shares(loaded.manifest, policy), home=self._home),
             )
+            inputs = replace(inputs, secret_digests=digests(inputs, self._secrets))
+            check_credentials(inputs, self._secrets)
             deployment = weigh(inputs, policy, self._place)
             self.check(deployment, policy)
         except OrchestratorError as error:

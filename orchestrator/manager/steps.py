@@ -40,7 +40,8 @@ from orchestrator.manager.fleet import Fleet
 from orchestrator.manager.images import ImageBuilder
 from orchestrator.manager.mend import Mender
 from orchestrator.manager.networks import PluginNetworks
-from orchestrator.manager.secrets import deliver, withdraw
+from orchestrator.manager.secret_use import secrets_of
+from orchestrator.manager.secrets import SecretReader, deliver, withdraw
 from orchestrator.manager.sleep_steps import SleepSteps
 from orchestrator.model.container import ContainerPhase, ContainerState
 from orchestrator.model.events import EventName
@@ -70,6 +71,7 @@ class Steps:
         networks: PluginNetworks,
         pausing: Pausing | None,
         mender: Mender,
+        secrets: SecretReader,
         new_sandbox: SandboxFactory,
     ) -> None:
         self._labels = labels
@@ -84,6 +86,7 @@ class Steps:
         self.networks = networks
         self._sleep = SleepSteps(fleet, pausing)
         self._mender = mender
+        self._secrets = secrets
         self._new_sandbox = new_sandbox
 
     async def perform(self, action: Action, policy: SecurityPolicy) -> None:
@@ -131,7 +134,7 @@ class Steps:
         if deployment is None or container is None:
             return  # not wanted any more, by now
         if isinstance(action, Launch):
-            self._fleet.count_restart(container.label(LABEL_SANDBOX))
+            self._fleet.count_restart(action.plugin_id, container.label(LABEL_SANDBOX))
             await self._launch(deployment, container_id, policy)
         else:
             await self._adopt(deployment, container_id, policy)
@@ -328,11 +331,8 @@ class Steps:
 
     async def _provide(self, deployment: Deployment, policy: SecurityPolicy) -> dict[str, str]:
         """What the container mounts and joins, also after a reboot; labels that tell of it."""
-        deliver(
-            Path(deployment.compiled.secrets_folder),
-            deployment.inputs.secret_files,
-            plugin_id=deployment.plugin_id,
-        )
+        values = self._secrets.values(secrets_of(deployment.inputs))
+        deliver(Path(deployment.compiled.secrets_folder), values)
         for mount in deployment.compiled.spec.volume_mounts:
             labels = {**self._labels, LABEL_PLUGIN: deployment.plugin_id}
             volume = await self._volumes.ensure(mount, labels)

@@ -17,6 +17,7 @@ from orchestrator.manager.fleet import LAST_WORDS, Fleet
 from orchestrator.manager.last_words import Listener
 from orchestrator.manager.manager import PluginManager
 from orchestrator.manager.members import GAVE_UP
+from orchestrator.manager.secrets import SecretReader
 from orchestrator.manager.statuses import statuses
 from orchestrator.model.events import EventName, PluginEvent
 from orchestrator.model.status import LastWords, PluginState, PluginStatus, SubState
@@ -165,10 +166,18 @@ def _texts(record: Record, name: str) -> tuple[str, ...]:
 
 
 def plugin_watch(
-    manager: PluginManager, engine: Engine, probe: Probe, bus: PluginEventBus
+    manager: PluginManager,
+    engine: Engine,
+    probe: Probe,
+    bus: PluginEventBus,
+    secrets: SecretReader,
 ) -> Watch:
     """Of a manager that took up what an earlier daemon knew."""
     listener = Listener(
-        fleet=manager.fleet, engine=engine, probe=probe, policy=lambda: manager.policy
+        fleet=manager.fleet,
+        engine=engine,
+        probe=probe,
+        secrets=secrets,
+        policy=lambda: manager.policy,
     )
     return Watch(fleet=manager.fleet, bus=bus, listener=listener, passed=manager.loop.passed)

@@ -12,6 +12,7 @@ from orchestrator.model.info import EVENT_TYPE_PATTERN, TOOL_NAME_PATTERN
 from orchestrator.model.manifest import HEADER_PATTERN
 from orchestrator.model.permissions import HOST_PATTERN, ONE_HOST_PATTERN
 from orchestrator.model.problems import FieldPath, shown
+from orchestrator.model.secret_source import VARIABLE_PATTERN
 
 KEY = "[key]"
 """How pydantic names a mapping's key in the place of an error."""
@@ -24,6 +25,7 @@ PATTERN_WORDS = {
     ONE_HOST_PATTERN: "host:port in lower case, such as api.example.com:443",
     HEADER_PATTERN: "the name of an HTTP header, such as Authorization",
     TOKEN_USER_PATTERN: "at most 128 letters, digits, '_', '.', '@' and '-'",
+    VARIABLE_PATTERN: "what follows ORCHESTRATOR_SECRET_ in a variable's name, in upper case",
     HOST_PATTERN: "host:port in lower case, such as api.example.com:443 or *.example.com:443",
 }
 

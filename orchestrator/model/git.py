@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, JsonValue
 
 from orchestrator.model.base import Model, PluginId, Unexpected
-from orchestrator.model.manifest import SecretSource
+from orchestrator.model.secret_source import SecretFile
 
 TOKEN_USER_PATTERN = r"^[A-Za-z0-9_.@-]{1,128}$"  # noqa: S105 - a shape
 _TIME = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d")
@@ -121,7 +121,7 @@ class GitWebhook(Model):
 
     port: Annotated[int, Field(ge=0, le=65_535)]
     """On loopback; 0 takes any free one."""
-    secret: SecretSource
+    secret: SecretFile
     """What the forge signs with, or sends as a token."""
 
 
@@ -133,11 +133,13 @@ class GitSource(Model):
     """A branch, a tag or a commit's id."""
     path: Annotated[str, Field(max_length=1_024)] = "manifests"
     """The folder of the manifests in the repository."""
+    environment: Annotated[str, Field(min_length=1, max_length=63)] | None = None
+    """Whose patches lie over the manifests; None: nobody's."""
     poll_seconds: Annotated[float, Field(ge=1, le=86_400)] = 60.0
-    token: SecretSource | None = None
+    token: SecretFile | None = None
     """For https."""
     token_user: Annotated[str, Field(pattern=TOKEN_USER_PATTERN)] = "x-access-token"  # noqa: S105 - a user's name
-    ssh_key: SecretSource | None = None
+    ssh_key: SecretFile | None = None
     known_hosts: Annotated[str, Field(min_length=1)] | None = None
     """Whom to believe over ssh; without it /etc/ssh/ssh_known_hosts."""
     files: Annotated[tuple[str, ...], Field(max_length=50)] = ()

@@ -5,7 +5,6 @@ once per mistake.
 """
 
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,19 +12,28 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from orchestrator.errors import Kind, OrchestratorError
+from orchestrator.model.environments import Patch, Patches, read_patches
+from orchestrator.model.files import (
+    MANIFEST_SUFFIXES,
+    beside,
+    file_problem,
+    leads_outside,
+    read_file,
+)
 from orchestrator.model.git import GitSource
 from orchestrator.model.info import PluginInfo
 from orchestrator.model.json_schema import SchemaChecker, check_config
-from orchestrator.model.manifest import PluginManifest, SecretSource
-from orchestrator.model.parse import MAX_BYTES, parse_tree
+from orchestrator.model.manifest import PluginManifest
+from orchestrator.model.overlay import overlay
+from orchestrator.model.parse import parse_tree
 from orchestrator.model.policy import InstanceConfig
 from orchestrator.model.problems import FieldPath, InvalidFile, Positions, Problem, problem_at
 from orchestrator.model.schema_cost import InvalidSchema
+from orchestrator.model.secret_source import SecretFile
 from orchestrator.model.tree import Tree
 from orchestrator.model.validate import in_order, validated
 
 PLUGIN_FILES = ("plugin.yaml", "plugin.json")
-MANIFEST_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 class NotAPlugin(OrchestratorError):
@@ -47,19 +55,17 @@ class LoadedManifest:
     path: Path
     manifest: PluginManifest
     positions: Positions = field(default_factory=Positions, repr=False, compare=False)
+    data: JsonValue = field(default=None, repr=False, compare=False)
+    """As it is written, the patch of the environment over it."""
+    patch: Path | None = None
+    """The environment's file, if there is one for it."""
+    base: PluginManifest | None = None
+    """What the file says without it; None where there is no patch, or too little without it."""
 
     def build_folder(self) -> Path | None:
         """The folder to build from, absolute; None if the manifest names an image."""
         build = self.manifest.spec.source.build
         return None if build is None else beside(self.path, build)
-
-    def secret_file(self, name: str) -> Path:
-        """The file of a declared secret, absolute."""
-        return beside(self.path, self.manifest.spec.secrets[name].file)
-
-    def credential_file(self, host: str) -> Path:
-        """The file of the credential for a host, absolute."""
-        return beside(self.path, self.manifest.spec.inject[host].file)
 
     def config(self, info: PluginInfo) -> dict[str, JsonValue]:
         """`spec.config` with defaults. Raises InvalidFile naming each wrong field's line."""
@@ -83,10 +89,12 @@ def load_plugin_info(folder: Path) -> PluginInfo:
     if not files:
         raise NotAPlugin(folder)
     if len(files) > 1:
-        raise InvalidFile([_problem(folder, " and ".join(PLUGIN_FILES), "one of the two")])
+        raise InvalidFile([file_problem(folder, " and ".join(PLUGIN_FILES), "one of the two")])
     if leads_outside(files[0], folder):
-        raise InvalidFile([_problem(files[0], "a link that leads outside", "a file of the folder")])
-    return parse_plugin_info(_read(files[0]), str(files[0]))
+        raise InvalidFile(
+            [file_problem(files[0], "a link that leads outside", "a file of the folder")]
+        )
+    return parse_plugin_info(read_file(files[0]), str(files[0]))
 
 
 def parse_plugin_info(data: bytes, file: str) -> PluginInfo:
@@ -102,38 +110,59 @@ def parse_plugin_info(data: bytes, file: str) -> PluginInfo:
     return info
 
 
-def load_manifest(path: Path) -> LoadedManifest:
-    """One manifest. Raises InvalidFile."""
+def load_manifest(path: Path, patches: Patches | None = None) -> LoadedManifest:
+    """One manifest, with the patch for it. Raises InvalidFile."""
     if path.suffix not in MANIFEST_SUFFIXES:
         raise InvalidFile(
-            [_problem(path, "another kind of file", f"one of {', '.join(MANIFEST_SUFFIXES)}")]
+            [file_problem(path, "another kind of file", f"one of {', '.join(MANIFEST_SUFFIXES)}")]
         )
-    tree = parse_tree(_read(path), str(path))
-    manifest = validated(PluginManifest, tree)
-    return LoadedManifest(path=path, manifest=manifest, positions=tree.positions)
+    tree = parse_tree(read_file(path), str(path))
+    patch = patches.of(path, tree) if patches is not None else None
+    whole = overlay(tree, patch.tree) if patch is not None else tree
+    return LoadedManifest(
+        path=path,
+        manifest=validated(PluginManifest, whole),
+        positions=whole.positions,
+        data=whole.data,
+        patch=patch.path if patch is not None else None,
+        base=_unpatched(tree, patch),
+    )
 
 
-def load_manifests(paths: Sequence[Path]) -> list[LoadedManifest]:
+def load_manifests(paths: Sequence[Path], environment: str | None = None) -> list[LoadedManifest]:
     """The manifests at `paths` in order, each file once; folders give their own files by name.
 
-    Raises InvalidFile with all problems of all files; two manifests of one name are one.
+    With an environment its patches are over them. Raises InvalidFile with all problems of all
+    files, two manifests of one name being one; EnvironmentUnknown.
     """
-    problems: list[Problem] = []
-    loaded: list[LoadedManifest] = []
-    for path in _distinct(paths, problems):
-        try:
-            loaded.append(load_manifest(path))
-        except InvalidFile as error:
-            problems += error.problems
-    problems += _twins(loaded)
+    loaded, problems = read_manifests(paths, environment)
     if problems:
         raise InvalidFile(problems)
     return loaded
 
 
+def read_manifests(
+    paths: Sequence[Path], environment: str | None = None
+) -> tuple[list[LoadedManifest], list[Problem]]:
+    """The same for whoever goes on with what is right. Raises EnvironmentUnknown."""
+    problems: list[Problem] = []
+    loaded: list[LoadedManifest] = []
+    patches = read_patches(paths, environment) if environment is not None else None
+    for path in _distinct(paths, problems):
+        try:
+            loaded.append(load_manifest(path, patches))
+        except InvalidFile as error:
+            problems += error.problems
+    problems += _twins(loaded)
+    if patches is not None:
+        problems += patches.problems
+        problems += [] if problems else _without_base(patches, paths, loaded)
+    return loaded, problems
+
+
 def load_instance_config(path: Path) -> InstanceConfig:
     """`orchestrator.yaml`, its shares' paths absolute. Raises InvalidFile."""
-    config = validated(InstanceConfig, parse_tree(_read(path), str(path)))
+    config = validated(InstanceConfig, parse_tree(read_file(path), str(path)))
     shares = {
         name: share.model_copy(update={"path": str(beside(path, share.path))})
         for name, share in config.policy.shares.items()
@@ -146,7 +175,7 @@ def load_instance_config(path: Path) -> InstanceConfig:
 def _git_beside(path: Path, git: GitSource) -> GitSource:
     """With every path of this machine absolute."""
 
-    def file(source: SecretSource | None) -> SecretSource | None:
+    def file(source: SecretFile | None) -> SecretFile | None:
         return source and source.model_copy(update={"file": str(beside(path, source.file))})
 
     def text(name: str | None) -> str | None:
@@ -165,16 +194,6 @@ def _git_beside(path: Path, git: GitSource) -> GitSource:
             and git.webhook.model_copy(update={"secret": file(git.webhook.secret)}),
         }
     )
-
-
-def beside(file: Path, relative: str) -> Path:
-    """`relative` to the folder of `file`, absolute; links are left for the user of the path."""
-    return Path(os.path.normpath(file.absolute().parent / relative))
-
-
-def leads_outside(path: Path, folder: Path) -> bool:
-    """Whether `path` is a link out of `folder`."""
-    return not path.resolve().is_relative_to(folder.resolve())
 
 
 def _distinct(paths: Sequence[Path], problems: list[Problem]) -> Iterator[Path]:
@@ -196,14 +215,37 @@ def _expanded(path: Path, problems: list[Problem]) -> list[Path]:
             continue
         # A folder may come from a stranger's repository; a file named by the operator does not.
         if leads_outside(file, path):
-            problems.append(_problem(file, "a link that leads outside", "a file of the folder"))
+            problems.append(file_problem(file, "a link that leads outside", "a file of the folder"))
         else:
             files.append(file)
     if not files and not problems:
         # An empty folder would mean "take everything down", and is far more often a wrong path.
         suffixes = ", ".join(sorted(MANIFEST_SUFFIXES))
-        problems.append(_problem(path, "a folder without manifests", f"files ending in {suffixes}"))
+        problems.append(
+            file_problem(path, "a folder without manifests", f"files ending in {suffixes}")
+        )
     return files
+
+
+def _unpatched(tree: Tree, patch: Patch | None) -> PluginManifest | None:
+    """A base need not be whole: the patch may say what it leaves open."""
+    try:
+        return validated(PluginManifest, tree) if patch is not None else None
+    except InvalidFile:
+        return None
+
+
+def _without_base(
+    patches: Patches, paths: Sequence[Path], loaded: list[LoadedManifest]
+) -> Iterator[Problem]:
+    """Only of folders that were named as a whole; and only where every manifest was read."""
+    for folder in dict.fromkeys(path for path in paths if path.is_dir()):
+        names = [
+            one.manifest.metadata.name
+            for one in loaded
+            if one.path.parent.resolve() == folder.resolve()
+        ]
+        yield from patches.without_base(folder, names)
 
 
 def _twins(loaded: list[LoadedManifest]) -> Iterator[Problem]:
@@ -248,22 +290,3 @@ def _schemas(data: JsonValue) -> Iterator[tuple[FieldPath, dict[str, JsonValue]]
     for path, schema in places:
         if isinstance(schema, dict):
             yield path, schema
-
-
-def _read(path: Path) -> bytes:
-    try:
-        # Non-blocking, so that a named pipe cannot hold us up.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise InvalidFile([_problem(path, "no plain file", "a plain file")])
-            return file.read(MAX_BYTES + 1)
-    except FileNotFoundError as error:
-        raise InvalidFile([_problem(path, "nothing there", "a file")]) from error
-    except OSError as error:
-        found = f"an unreadable file ({error.strerror})"
-        raise InvalidFile([_problem(path, found, "a readable file")]) from error
-
-
-def _problem(path: Path, found: str, expected: str) -> Problem:
-    return Problem(file=str(path), found=found, expected=expected)

@@ -9,6 +9,7 @@ from orchestrator.model.base import Model, Name, PluginId, Unexpected
 from orchestrator.model.limits import ResourceLimits
 from orchestrator.model.permissions import OneHost, Permission
 from orchestrator.model.runtime import Runtime
+from orchestrator.model.secret_source import SecretSource
 
 
 class WantedState(StrEnum):
@@ -41,13 +42,6 @@ class Source(Model):
         return self
 
 
-class SecretSource(Model):
-    """Where a secret's value lies; never the value itself."""
-
-    file: Annotated[str, Field(min_length=1)]
-    """A file, relative to the manifest's folder."""
-
-
 HEADER_PATTERN = r"^[A-Za-z][A-Za-z0-9-]{0,63}$"
 
 
@@ -72,16 +66,14 @@ def _no_framing(header: str) -> str:
     return header
 
 
-class InjectedCredential(Model):
+class InjectedCredential(SecretSource):
     """A header that the egress broker adds to the plugin's requests to one host, over TLS."""
 
     header: Annotated[str, Field(pattern=HEADER_PATTERN), AfterValidator(_no_framing)] = (
         "Authorization"
     )
     prefix: Annotated[str, Field(max_length=64)] = ""
-    """Put before the file's content, such as `Bearer `."""
-    file: Annotated[str, Field(min_length=1)]
-    """A file, relative to the manifest's folder; the plugin never sees its content."""
+    """Put before the value, such as `Bearer `; the plugin never sees either."""
 
 
 class LimitsOverride(Model):

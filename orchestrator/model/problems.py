@@ -24,11 +24,13 @@ class Position:
 
     line: int
     column: int
+    file: str = ""
+    """Set where a tree was put together from several files; empty: the tree's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Positions:
-    """Where the values of one file lie; a value that is missing lies where its parent does."""
+    """Where the values of a tree lie; a value that is missing lies where its parent does."""
 
     known: Mapping[FieldPath, Position] = field(default_factory=dict)
 
@@ -76,7 +78,7 @@ def problem_at(
     """A problem of the value at `path`, with its line or its nearest parent's."""
     position = positions.of(path)
     return Problem(
-        file=file,
+        file=(position.file if position else "") or file,
         line=position.line if position else None,
         column=position.column if position else None,
         field=dotted(path),

@@ -28,8 +28,8 @@ def validated(model: type[_Model], tree: Tree) -> _Model:
 
 
 def in_order(problems: list[Problem]) -> list[Problem]:
-    """By line; a file is corrected from top to bottom."""
-    return sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0))
+    """By line; a file is corrected from top to bottom. A merged manifest has two files."""
+    return sorted(problems, key=lambda each: (each.file, each.line or 0, each.column or 0))
 
 
 def _problem(model: type[BaseModel], tree: Tree, detail: ErrorDetails) -> Problem:

@@ -56,6 +56,14 @@ def parse_yaml(text: str, file: str) -> Tree:
     return builder.tree()
 
 
+def is_text(plain: str) -> bool:
+    """Whether a scalar without quotes is read as this very text."""
+    try:
+        return _plain_value(plain) == plain
+    except _UnusableNumber:
+        return False
+
+
 def _build(events: Iterable[yaml.Event], builder: TreeBuilder) -> None:
     documents = 0
     for event in events:

@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
 
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.model.container import BindMount, ContainerSpec, ShareMount, Tmpfs, VolumeMount
@@ -98,8 +99,19 @@ class Compiled:
         return bool(self.shared.volume_mounts) or self.shared.network_mode != "none"
 
 
-def compile_spec(grant: Grant, policy: SecurityPolicy, site: Site, *, image: str) -> Compiled:
-    """The container for `grant`. Raises PermissionNotHeld, EntryPointUnusable."""
+def compile_spec(
+    grant: Grant,
+    policy: SecurityPolicy,
+    site: Site,
+    *,
+    image: str,
+    secret_digests: Mapping[str, str] = MappingProxyType({}),
+) -> Compiled:
+    """The container for `grant`. Raises PermissionNotHeld, EntryPointUnusable.
+
+    `secret_digests` tell of the values of secrets, which are nowhere in here: another value makes
+    another container.
+    """
     not_held = tuple(name for p in grant.permissions for name in _not_held(p))
     if not_held:
         raise PermissionNotHeld(grant.info.plugin_id, not_held)
@@ -108,7 +120,7 @@ def compile_spec(grant: Grant, policy: SecurityPolicy, site: Site, *, image: str
         spec = _widen(spec, permission, grant, site)
     if any(isinstance(permission, _NETWORKED) for permission in grant.permissions):
         spec = replace(spec, seccomp_profile=with_network_sockets(spec.seccomp_profile))
-    digest = _digest(spec, grant, policy)
+    digest = _digest(spec, grant, policy, secret_digests)
     sandbox_id = f"{grant.info.plugin_id}-{digest[:12]}"
     return Compiled(
         shared=spec,
@@ -289,7 +301,9 @@ def _unordered(grant: Grant) -> dict[str, object]:
     }
 
 
-def _digest(spec: ContainerSpec, grant: Grant, policy: SecurityPolicy) -> str:
+def _digest(
+    spec: ContainerSpec, grant: Grant, policy: SecurityPolicy, secret_digests: Mapping[str, str]
+) -> str:
     """sha256 over all that a running plugin was made from, initialize included.
 
     Its databases too: one that moved is found by a plugin that is started anew.
@@ -301,7 +315,7 @@ def _digest(spec: ContainerSpec, grant: Grant, policy: SecurityPolicy) -> str:
         for name in permission.databases
         if name in policy.databases
     }
-    made_from = {
+    made_from: dict[str, object] = {
         "container": asdict(spec),
         "version": grant.info.version,
         "config": dict(grant.config),
@@ -310,5 +324,7 @@ def _digest(spec: ContainerSpec, grant: Grant, policy: SecurityPolicy) -> str:
         "injected": [asdict(it) for it in sorted(grant.injected, key=lambda it: it.host)],
         "databases": databases,
     }
+    if secret_digests:
+        made_from["secret_digests"] = dict(secret_digests)
     text = json.dumps(made_from, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -5,7 +5,7 @@ manifest, and is held to the same rules as the manifest's own: at most what the 
 policy allows. `widened` tells what an update asks for more, so that somebody can decide first.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import IPv4Network
@@ -199,12 +199,14 @@ class Difference:
 
 def widened(old: PluginInfo, new: PluginInfo) -> tuple[Difference, ...]:
     """What `new` asks for beyond `old`, in a fixed order; asking for less harms nobody."""
-    return (*_permissions(old, new), *_limits(old, new), *_names(old, new))
+    asked = wider(old.permissions, new.permissions)
+    return (*asked, *_limits(old, new), *_names(old, new))
 
 
-def _permissions(old: PluginInfo, new: PluginInfo) -> Iterator[Difference]:
-    before = {permission.kind: permission for permission in old.permissions}
-    for now in sorted(new.permissions, key=lambda permission: permission.kind):
+def wider(old: Iterable[Permission], new: Iterable[Permission]) -> Iterator[Difference]:
+    """What the permissions `new` allow beyond `old`, by name."""
+    before = {permission.kind: permission for permission in old}
+    for now in sorted(new, key=lambda permission: permission.kind):
         field = f"permissions.{now.kind}"
         if now.kind not in before:
             yield Difference.of(field, "not asked", "asked", f"the permission {now.kind}")

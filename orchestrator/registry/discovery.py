@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 
 from orchestrator.errors import Kind, OrchestratorError
+from orchestrator.model.files import leads_outside
 from orchestrator.model.info import PluginInfo
-from orchestrator.model.load import PLUGIN_FILES, leads_outside, load_plugin_info
+from orchestrator.model.load import PLUGIN_FILES, load_plugin_info
 from orchestrator.model.problems import InvalidFile, Problem
 
 

@@ -44,6 +44,7 @@ class FollowRequest(Model):
     url: str | None = None
     ref: str | None = None
     path: str | None = None
+    environment: str | None = None
 
 
 class GitOpsApi:
@@ -71,7 +72,7 @@ class GitOpsApi:
 
     async def follow(self, request: Request) -> Response:
         body = await _body(request, FollowRequest)
-        named = {"url": body.url, "ref": body.ref, "path": body.path}
+        named = body.model_dump(include={"url", "ref", "path", "environment"})
         over = {name: value for name, value in named.items() if value is not None}
         config = Path(body.config) if body.config is not None else None
         source = await self.commands.follow(Wish(who=body.who), config, over)

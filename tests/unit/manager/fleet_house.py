@@ -76,6 +76,7 @@ class FleetHouse:
         self.manifests.mkdir()
         self.config = folder / "orchestrator.yaml"
         self.policy()
+        self.environment: dict[str, str] = {}
         self.actors: dict[str, Actor] = {}
         self.told: list[PluginEvent] = []
         self.daemon: Daemon
@@ -138,7 +139,13 @@ class FleetHouse:
             shares=ShareMounts(self.settings.share_mounts, address="memory://"),
         )
         async with (
-            build(self.settings, backends, clock=self.clock, shut_down=lambda: None) as self.daemon,
+            build(
+                self.settings,
+                backends,
+                clock=self.clock,
+                shut_down=lambda: None,
+                environment=self.environment,
+            ) as self.daemon,
             asyncio.TaskGroup() as self._group,
         ):
             self.daemon.bus.listen(self.told.append)

@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator.manager.access import Access, HostUnusable, check_hosts
 from orchestrator.manager.meters import Meters
+from orchestrator.manager.secrets import SecretReader
 from orchestrator.model.audit import AuditEntry
 from orchestrator.model.permissions import ExternalApi, PermissionKind, PluginCommunication
 from orchestrator.store.memory import MemoryStore
@@ -54,6 +55,7 @@ def access(clock: Any) -> Iterator[Access]:
         neighbours=nobody,
         uplink=nobody,
         meters=Meters(store=MemoryStore(), now=clock.now),
+        secrets=SecretReader(),
     )
     yield access
     access.close_all()

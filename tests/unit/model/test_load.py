@@ -25,6 +25,7 @@ from orchestrator.model.load import (
 )
 from orchestrator.model.permissions import ExternalApi, NetworkAccess, SystemInfo
 from orchestrator.model.problems import InvalidFile
+from orchestrator.model.secret_source import files_of
 
 MANIFEST = """\
 apiVersion: orchestrator/v1
@@ -155,7 +156,7 @@ def test_paths_of_a_manifest_are_relative_to_its_folder(folder: Path) -> None:
     loaded = load_manifest(path)
 
     assert loaded.build_folder() == Path.cwd() / "plugins" / "echo"
-    assert loaded.secret_file("token") == Path.cwd() / "m" / "t"
+    assert files_of(loaded.manifest.spec.secrets, path) == {"token": str(Path.cwd() / "m" / "t")}
     path.write_text(manifest().replace("build: ../plugins/echo", "image: echo:1"), encoding="utf-8")
     assert load_manifest(path).build_folder() is None
 

@@ -1,0 +1,81 @@
+"""Markdown of a review, for a pull request. Pure.
+
+What comes from the commits stands in code spans alone: it names nobody, links nowhere, and ends no
+line, whatever it says.
+"""
+
+import json
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import Final
+
+from pydantic import JsonValue
+
+from orchestrator.gitops.review import PluginReview, Review
+from orchestrator.manager.preview import FieldChange
+
+MAX_VALUE: Final = 200
+MAX_CHARACTERS: Final = 60_000
+"""A comment on GitHub holds 65,536; what widens comes first."""
+_SIGNS: Final = {"added": "➕", "changed": "✏️", "removed": "➖"}  # noqa: RUF001 - signs
+
+
+def markdown(review: Review) -> str:
+    """Ends with a new line; at most so long that a forge takes it as a comment."""
+    lines = list(_lines(review))
+    sizes = accumulate(len(line) + 1 for line in lines)
+    fits = sum(1 for size in sizes if size <= MAX_CHARACTERS)
+    more = ["", f"… and {len(lines) - fits} lines more."] if fits < len(lines) else []
+    return "\n".join([*lines[:fits], *more]) + "\n"
+
+
+def code(text: str) -> str:
+    """A code span that nothing in `text` can leave."""
+    clean = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    if len(clean) > MAX_VALUE:
+        clean = clean[: MAX_VALUE - 1] + "…"
+    runs = [len(run) for run in "".join(c if c == "`" else " " for c in clean).split()]
+    fence = "`" * (max(runs, default=0) + 1)
+    # A blank inside either end: else a backtick there would be part of the fence.
+    return f"{fence} {clean} {fence}" if "`" in clean or not clean.strip() else f"`{clean}`"
+
+
+def _lines(review: Review) -> Iterator[str]:
+    yield "### Orchestrator plan"
+    yield ""
+    counts = [
+        f"{sum(one.kind == kind for one in review.plugins)} {kind}"
+        for kind in _SIGNS
+        if any(one.kind == kind for one in review.plugins)
+    ]
+    counts.append(f"{review.unchanged} unchanged")
+    yield f"{code(review.base)} → {code(review.head)}: {', '.join(counts)}."
+    if review.troubles:
+        yield from ("", f"**{len(review.troubles)} could not be taken up:**", "")
+        yield from (f"- {code(trouble)}" for trouble in review.troubles)
+    wider = [one for one in review.plugins if one.widens]
+    if wider:
+        yield from ("", "**Permissions would widen:**", "")
+        for one in wider:
+            yield from (f"- {code(one.plugin_id)} {code(text)}" for text in one.widens)
+    elif review.plugins:
+        yield from ("", "No permission would widen.")
+    for one in review.plugins:
+        yield from _plugin(one)
+
+
+def _plugin(one: PluginReview) -> Iterator[str]:
+    yield from ("", f"#### {_SIGNS[one.kind]} {code(one.plugin_id)} {one.kind}", "")
+    yield f"{code(one.file)}"
+    if one.fields or one.other:
+        yield ""
+    yield from (f"- {code(text)}" for text in one.other)
+    yield from (_field(change) for change in one.fields)
+
+
+def _field(change: FieldChange) -> str:
+    return f"- {code(change.field)}: {_value(change.old)} → {_value(change.new)}"
+
+
+def _value(value: JsonValue) -> str:
+    return "nothing" if value is None else code(json.dumps(value, ensure_ascii=False))
