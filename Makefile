@@ -9,7 +9,7 @@ PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 DOCKER_PARALLEL := -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check mutate daemon-image lock venv venv-dev tools engine gvisor
+.PHONY: help up down test test-vm check mutate dashboards test-dashboards daemon-image lock venv venv-dev tools engine gvisor
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ test: venv-dev tools engine gvisor ## Every check, and the tests against a real 
 	wait $$prepared || cat .venv/docker-tests.log >&2
 	@$(BIN)/pytest -q -m docker $(DOCKER_PARALLEL)
 
+test-vm: venv-dev engine ## Project quotas and cgroup v2, in a virtual machine of Debian's packages
+	@scripts/test-vm.sh
+
 check: venv-dev tools ## Every check that needs no Docker
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --quiet --check
@@ -36,6 +39,12 @@ check: venv-dev tools ## Every check that needs no Docker
 
 mutate: venv-dev tools engine ## Switch each security rule off and see its test fail (ONLY=words)
 	@$(BIN)/python -m tests.mutation.run --write $(ONLY)
+
+test-dashboards: venv-dev tools engine ## Render the dashboards with Grafana's own panels, into docs/images/
+	@$(BIN)/python -m tests.dashboards.run
+
+dashboards: venv-dev ## Write grafana/dashboards/ from the code in grafana/boards/
+	@$(BIN)/python -m grafana.build
 
 daemon-image: venv engine ## Build the daemon's own image; prints its tag
 	@$(BIN)/python packaging/image/build.py

@@ -75,10 +75,10 @@ def client_of(instance: str | None) -> DaemonClient:
 
 def client_at(settings: DaemonSettings) -> DaemonClient:
     """The same, where the settings are known."""
-    return DaemonClient(settings.socket, on_other_version=_tell_version)
+    return DaemonClient(settings.socket, on_other_version=tell_version)
 
 
-def _tell_version(version: str) -> None:
+def tell_version(version: str) -> None:
     click.echo(
         f"note: the daemon is version {printable(version)} and this command {CORE_VERSION}; "
         f"`orchestrator daemon restart` brings it to {CORE_VERSION}, and plugins run on",

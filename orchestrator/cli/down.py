@@ -50,7 +50,7 @@ async def _sweep(settings: DaemonSettings, *, with_volumes: bool) -> tuple[int, 
             volumes=backends.volumes,
             networks=backends.networks,
             labels=place_of(settings).labels,
-            roots=(settings.sockets_root, settings.secrets_root),
+            roots=(settings.sockets_root, settings.secrets_root, settings.monitoring_folder),
             with_volumes=with_volumes,
         )
 

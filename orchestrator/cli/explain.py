@@ -78,7 +78,7 @@ async def _explain(
         image=_origin(reference),
         runtime=deployment.grant.runtime,
         disk_enforced_by="a disk of its own (loop ext4)" if obstacle() is None else "tmpfs",
-        limits_enforced=engine.cgroup_version in {1, 2} and engine.cgroup_driver != "none",
+        limits_enforced=engine.holds_limits,
     )
     grant = deployment.grant
     return explain_full(grant, rate(grant, policy, surroundings), surroundings)

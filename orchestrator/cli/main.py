@@ -21,6 +21,9 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "up": ("orchestrator.cli.up", "Bring plugins up as the manifests say, and keep them so."),
         "down": ("orchestrator.cli.down", "Stop and remove everything of this instance."),
+        "start": ("orchestrator.cli.start", "Want a plugin running that was stopped."),
+        "stop": ("orchestrator.cli.stop", "Stop a plugin until `start`."),
+        "remove": ("orchestrator.cli.remove", "Take one plugin away; its data stays."),
         "daemon": ("orchestrator.cli.daemon", "Run, start, stop or restart the daemon alone."),
         "plan": ("orchestrator.cli.plan", "Show what `up` would do, without doing it."),
         "render": (
@@ -32,6 +35,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "call": ("orchestrator.cli.call", "Call a plugin, or one of its tools."),
         "run-code": ("orchestrator.cli.run_code", "Run code in a throw-away sandbox."),
         "logs": ("orchestrator.cli.logs", "Show what a plugin logged."),
+        "report": ("orchestrator.cli.report", "Show how the plugins did, and what is worth doing."),
+        "top": ("orchestrator.cli.top", "Show live what the plugins do."),
         "explain": ("orchestrator.cli.explain", "Say what a plugin may do and what holds it."),
         "permissions": (
             "orchestrator.cli.permissions",

@@ -21,11 +21,13 @@ from orchestrator.cli.context import (
 )
 from orchestrator.cli.exits import BY_KIND, OK
 from orchestrator.cli.gitops import exit_code, show, until_settled
+from orchestrator.cli.monitoring import tell_monitoring
 from orchestrator.cli.permissions import held_lines
-from orchestrator.cli.progress import Progress, fell_short, settled
+from orchestrator.cli.progress import Progress
 from orchestrator.cli.render import plugin_rows, printable, repair_lines
 from orchestrator.client.client import DaemonClient, DaemonNotRunning
 from orchestrator.client.gitops import GitOpsClient
+from orchestrator.client.settled import fell_short, settled
 from orchestrator.client.spawn import spawn, wait_for_end
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.errors import Kind, OrchestratorError
@@ -40,6 +42,11 @@ WAIT_SECONDS: Final = 1_800.0
 @click.argument("paths", nargs=-1, metavar="[PATHS]...")
 @click.option("--detach", "-d", is_flag=True, help="Leave the daemon in the background.")
 @click.option("--wait", is_flag=True, help="With --detach: until every plugin runs or failed.")
+@click.option(
+    "--monitoring/--no-monitoring",
+    default=None,
+    help="Prometheus and Grafana beside the daemon [as it was, or as orchestrator.yaml says].",
+)
 @click.option("--git", "url", metavar="URL", help="Follow this git repository.")
 @click.option("--ref", metavar="REF", help="With --git: a branch, tag or commit [main].")
 @click.option("--path", metavar="FOLDER", help="With --git: of the manifests [manifests].")
@@ -51,6 +58,7 @@ def command(
     *,
     detach: bool,
     wait: bool,
+    monitoring: bool | None,
     url: str | None,
     ref: str | None,
     path: str | None,
@@ -85,7 +93,9 @@ def command(
     client = client_at(settings)
     ours = _ensure_daemon(client, settings)
     try:
-        names = _apply(client, settings, manifests, policy, environment, ours=ours)
+        names = _apply(
+            client, settings, manifests, policy, environment, ours=ours, monitoring=monitoring
+        )
         return _follow(client, names, detach=detach, wait=wait, ours=ours)
     except KeyboardInterrupt:
         if detach or not ours:
@@ -150,9 +160,10 @@ def _apply(
     environment: str | None,
     *,
     ours: bool,
+    monitoring: bool | None,
 ) -> list[str]:
     try:
-        return client.apply(list(manifests), policy, environment)
+        return client.apply(list(manifests), policy, environment, monitoring=monitoring)
     except BaseException:
         if ours and not client.plugins():
             client.shut_down(down=False, volumes=False)  # nothing half started
@@ -164,6 +175,7 @@ def _follow(
     client: DaemonClient, names: Sequence[str], *, detach: bool, wait: bool, ours: bool
 ) -> int:
     if detach and not wait:
+        tell_monitoring(client, wait=False)
         click.echo(f"{len(names)} plugins wanted; `orchestrator ps` shows them", err=True)
         return BY_KIND[Kind.DENIED] if _tell_held(client.plugins(), names) else OK
     plugins = _wait(client, names)
@@ -172,6 +184,7 @@ def _follow(
     short = [row for row in plugins if row["plugin_id"] in names and fell_short(row)]
     for row in short:
         _tell_failed(client, row)
+    tell_monitoring(client)
     if detach:
         return BY_KIND[Kind.PLUGIN if short else Kind.DENIED] if short or waiting else OK
     end = "Ctrl-C stops and removes them" if ours else "Ctrl-C leaves them running"

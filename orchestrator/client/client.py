@@ -55,6 +55,11 @@ class DaemonClient:
         self._path = path
         self._on_other_version = on_other_version
 
+    @property
+    def path(self) -> Path:
+        """The instance's socket."""
+        return self._path
+
     def is_running(self) -> bool:
         """Whether somebody listens."""
         try:
@@ -79,17 +84,30 @@ class DaemonClient:
         return answer
 
     def apply(
-        self, paths: list[Path], config: Path | None, environment: str | None = None
+        self,
+        paths: list[Path],
+        config: Path | None,
+        environment: str | None = None,
+        *,
+        monitoring: bool | None = None,
     ) -> list[str]:
         """Make what `paths` hold wanted; the names. Raises DaemonProblem."""
         wish: dict[str, object] = {
             "paths": [str(path) for path in paths],
             "config": str(config) if config else None,
         }
-        if environment is not None:  # a daemon of an older version knows no such field
+        # A daemon of an earlier version knows no such words.
+        if environment is not None:
             wish["environment"] = environment
+        if monitoring is not None:
+            wish["monitoring"] = monitoring
         answer: dict[str, list[str]] = self._json("PUT", "/v1/desired", wish, seconds=900.0)
         return answer["plugins"]
+
+    def monitoring(self) -> dict[str, Any]:
+        """The monitoring stack: what is wanted of it, and how it does."""
+        answer: dict[str, Any] = self._json("GET", "/v1/monitoring")
+        return answer
 
     def shut_down(self, *, down: bool, volumes: bool) -> dict[str, Any]:
         """End the daemon; with `down` the plugins first."""
@@ -228,6 +246,10 @@ class DaemonClient:
         path = f"/v1/plugins/{plugin_id}/rollout/{verb}"
         answer: dict[str, Any] = self._json("POST", path, wish)
         return answer
+
+    def switch_plugin(self, plugin_id: str, verb: str, *, who: str, why: str) -> bool:
+        """`start`, `stop` or `remove`: whether that changed anything. Raises DaemonProblem."""
+        return self._decide(f"{plugin_id}/{verb}", who, why)
 
     def backup(self, path: Path, *, volumes: bool) -> dict[str, Any]:
         """Have the daemon write a backup; what is in it. Raises DaemonProblem."""

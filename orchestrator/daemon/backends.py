@@ -12,11 +12,13 @@ from orchestrator.engine.docker import DockerEngine
 from orchestrator.engine.docker_client import DockerClients
 from orchestrator.engine.docker_images import DockerImages
 from orchestrator.engine.docker_networks import DockerNetworks
+from orchestrator.engine.docker_usage import DockerUsages
 from orchestrator.engine.docker_volumes import DockerVolumes
 from orchestrator.engine.networks import NetworkStore
 from orchestrator.engine.pausing import DockerPausing, Pausing
 from orchestrator.engine.repairs import DockerRepairs, Repairs
 from orchestrator.engine.share_mounts import ShareMounts
+from orchestrator.engine.usage import Usages
 from orchestrator.engine.volume_content import DockerVolumeContent, VolumeContent
 from orchestrator.manager.deployment import Place
 from orchestrator.manager.liveness import marks
@@ -42,6 +44,8 @@ class Backends:
     """Nor this; without it what somebody changed has a container replaced."""
     content: VolumeContent | None = None
     """Likewise: what volumes hold, for backups."""
+    usages: Usages | None = None
+    """And this: what containers use, without which no resources are shown."""
 
 
 def place_of(settings: DaemonSettings) -> Place:
@@ -94,6 +98,7 @@ async def docker_backends(settings: DaemonSettings) -> AsyncIterator[Backends]:
             shares=shares,
             networks=DockerNetworks(clients, marks=told),
             content=DockerVolumeContent(clients, marks=told),
+            usages=DockerUsages(clients),
         )
     finally:
         shares.close()

@@ -8,17 +8,20 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from orchestrator.clock import Clock
+from orchestrator.daemon.analytics import Figures, open_analytics
 from orchestrator.daemon.backends import Backends, place_of
 from orchestrator.daemon.backup import backups_of
 from orchestrator.daemon.code import CodeParts, code_sandbox
 from orchestrator.daemon.control import control_plane
 from orchestrator.daemon.events import open_events
 from orchestrator.daemon.gitops import GitOpsParts, gitops_of
+from orchestrator.daemon.monitoring import Monitoring, instruments_of, monitoring_of
 from orchestrator.daemon.network_access import plugin_networks
 from orchestrator.daemon.orphans import orphans_of
 from orchestrator.daemon.pages import ways_in
 from orchestrator.daemon.secrets import reader_of_daemon
 from orchestrator.daemon.settings import DaemonSettings
+from orchestrator.daemon.stack import stack_of
 from orchestrator.daemon.state import open_state
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.events.desk import EventDesk
@@ -38,7 +41,11 @@ from orchestrator.manager.probe import Prober
 from orchestrator.manager.rebuilding import take_up
 from orchestrator.manager.rollout_commands import RolloutCommands
 from orchestrator.manager.rotation import Rotation
+from orchestrator.manager.switch import Switch
 from orchestrator.manager.watch import Watch, plugin_watch
+from orchestrator.model.events import PluginEvent
+from orchestrator.monitoring.happenings import CountingAuditor
+from orchestrator.monitoring.stack.stack import MonitoringStack
 from orchestrator.sandbox.callers import CallLedger
 from orchestrator.sandbox.code import CodeSandbox
 from orchestrator.sandbox.deadlines import DeadlineWheel
@@ -49,8 +56,10 @@ from orchestrator.server.gate import Gate
 from orchestrator.server.permission_routes import PermissionApi
 from orchestrator.server.problems import failure_problem
 from orchestrator.server.rollout_routes import RolloutApi
+from orchestrator.server.switch_routes import SwitchApi
 from orchestrator.server.ui_server import UiListener
 from orchestrator.store.audit_log import AuditLog
+from orchestrator.store.base import RecordStore
 from orchestrator.version import CORE_VERSION
 
 
@@ -73,6 +82,9 @@ class Daemon:
     code: CodeSandbox
     leftovers: Leftovers
     orphans: Orphans
+    monitoring: Monitoring
+    figures: Figures
+    stack: MonitoringStack
     git: GitOpsParts
 
 
@@ -88,19 +100,15 @@ async def build(
 ) -> AsyncIterator[Daemon]:
     """The daemon, ready to run; what it holds open is closed on the way out."""
     async with AsyncExitStack() as stack:
-        store = open_state(settings, now=clock.now())
-        stack.callback(store.close)
-        wheel = DeadlineWheel(asyncio.get_running_loop())
-        stack.callback(wheel.close)
-        audit = AuditLog.open(settings.audit_folder, store=store, clock=clock)
-        stack.callback(audit.close)
-        clerk, secrets = Clerk(audit, clock), reader_of_daemon(settings, environment)
-        bus = PluginEventBus(clock=clock, instance=settings.instance)
-        bus.listen(clerk.hear)
+        store, audit, wheel = _ground(settings, stack, clock)
         fleet = Fleet(store=store, clock=clock, can_pause=backends.pausing is not None)
+        instruments = instruments_of(fleet, clock)
+        auditor = CountingAuditor(audit, instruments.happenings)
+        clerk, secrets = Clerk(auditor, clock), reader_of_daemon(settings, environment)
+        bus = _bus(settings, clock, clerk.hear, instruments.happenings.hear)
         take_up(fleet, audit=audit, bus=bus)
         stack.callback(_close_sandboxes, fleet)
-        doors = Doors(fleet=fleet, wheel=wheel, clock=clock)
+        doors = Doors(fleet=fleet, wheel=wheel, clock=clock, observer=instruments.recorder)
         stack.callback(doors.close)
         ledger = CallLedger(clock.monotonic)
         neighbours = FleetNeighbours(
@@ -121,11 +129,12 @@ async def build(
             repairs=backends.repairs,
         )
         access = Access(
-            auditor=audit,
+            auditor=auditor,
             clock=clock,
             neighbours=neighbours,
             uplink=uplink,
             meters=meters,
+            counts=instruments.counts,
             secrets=secrets,
         )
         stack.callback(access.close_all)
@@ -142,6 +151,7 @@ async def build(
             doors=doors,
             ledger=ledger,
             base_lock=base_lock,
+            built=instruments.happenings.built,
             secrets=secrets,
         )
         manager.restore()
@@ -157,16 +167,33 @@ async def build(
                 base_lock=base_lock,
                 place=place_of(settings),
                 wheel=wheel,
-                auditor=audit,
+                auditor=auditor,
                 clock=clock,
                 neighbours=neighbours,
                 uplink=uplink,
+                counts=instruments.counts,
             ),
         )
-        (gate, ui), git = (
-            ways_in(manager),
-            gitops_of(settings, manager=manager, bus=bus, clerk=clerk, clock=clock),
+        monitoring = monitoring_of(
+            settings,
+            instruments,
+            manager=manager,
+            meters=meters,
+            usages=backends.usages,
+            probe=backends.probe,
+            events=desk,
+            audit=audit,
+            code=code,
+            clock=clock,
         )
+        figures = open_analytics(
+            settings, stack, monitoring=monitoring, manager=manager, bus=bus, clock=clock
+        )
+        monitoring_stack = stack_of(
+            settings, backends, fleet=fleet, base_lock=base_lock, clock=clock
+        )
+        gate, ui = ways_in(manager)
+        git = gitops_of(settings, manager=manager, bus=bus, clerk=clerk, clock=clock)
         api = Api(
             facts=Facts(
                 pid=os.getpid(),
@@ -187,10 +214,14 @@ async def build(
             permissions=PermissionApi(manager=manager, permissions=permissions),
             events=EventApi(OperatorEvents(manager=manager, desk=desk, clerk=clerk)),
             rollouts=RolloutApi(RolloutCommands(manager=manager, bus=bus, clerk=clerk)),
+            switch=SwitchApi(Switch(manager=manager, clerk=clerk)),
             gitops=git.api,
             backups=backups_of(
                 settings, backends, place_of(settings), fleet=fleet, audit=audit, clock=clock
             ),
+            metrics=monitoring.listener,
+            analytics=figures.api,
+            stack=monitoring_stack,
             now=clock.now,
             shut_down=shut_down,
         )
@@ -215,7 +246,32 @@ async def build(
             ),
             git=git,
             orphans=orphans_of(settings, backends, store=store, bus=bus, clock=clock),
+            monitoring=monitoring,
+            figures=figures,
+            stack=monitoring_stack,
         )
+
+
+def _ground(
+    settings: DaemonSettings, stack: AsyncExitStack, clock: Clock
+) -> tuple[RecordStore, AuditLog, DeadlineWheel]:
+    """What all else stands on, and so is closed last."""
+    store = open_state(settings, now=clock.now())
+    stack.callback(store.close)
+    audit = AuditLog.open(settings.audit_folder, store=store, clock=clock)
+    stack.callback(audit.close)
+    wheel = DeadlineWheel(asyncio.get_running_loop())
+    stack.callback(wheel.close)
+    return store, audit, wheel
+
+
+def _bus(
+    settings: DaemonSettings, clock: Clock, *listeners: Callable[[PluginEvent], None]
+) -> PluginEventBus:
+    bus = PluginEventBus(clock=clock, instance=settings.instance)
+    for listener in listeners:
+        bus.listen(listener)
+    return bus
 
 
 def _close_sandboxes(fleet: Fleet) -> None:

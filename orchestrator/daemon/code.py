@@ -19,6 +19,7 @@ from orchestrator.sandbox.code_box import BoxMaker
 from orchestrator.sandbox.deadlines import DeadlineWheel
 from orchestrator.sandbox.egress_uplink import Uplink
 from orchestrator.sandbox.host_api import Neighbours
+from orchestrator.sandbox.party_counts import Counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,7 @@ class CodeParts:
     clock: Clock
     neighbours: Neighbours
     uplink: Uplink
+    counts: Counts
 
 
 def code_sandbox(settings: DaemonSettings, manager: PluginManager, parts: CodeParts) -> CodeSandbox:
@@ -53,6 +55,7 @@ def code_sandbox(settings: DaemonSettings, manager: PluginManager, parts: CodePa
         neighbours=parts.neighbours,
         uplink=parts.uplink,
         policy=lambda: manager.policy,
+        counts=parts.counts,
     )
 
     def site(shares: tuple[str, ...]) -> Site:

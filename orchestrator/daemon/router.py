@@ -1,7 +1,7 @@
 """ManagerRouter: from a plugin's id to the sandbox that takes its calls."""
 
 from orchestrator.manager.manager import PluginManager
-from orchestrator.sandbox.call import CallFailure, FailureCode
+from orchestrator.sandbox.call import Call, CallFailure, FailureCode
 from orchestrator.sandbox.lobby import Lobby
 from orchestrator.sandbox.sandbox import PluginSandbox
 
@@ -30,3 +30,6 @@ class ManagerRouter:
 
     def admitted(self, plugin_id: str) -> PluginSandbox | Lobby | CallFailure:
         return self.route(plugin_id)
+
+    def refused(self, plugin_id: str, call: Call, failure: CallFailure) -> None:
+        self._doors.observer.ended(plugin_id, call, failure.code, 0.0, 0.0)

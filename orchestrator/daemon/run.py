@@ -1,15 +1,12 @@
 """The daemon's life: lock, build, serve, reconcile, drain. Started by `python -m …daemon`."""
 
 import asyncio
-import json
 import logging
 import os
 import signal
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from logging.handlers import RotatingFileHandler
 from typing import Final
 
 import uvicorn
@@ -20,16 +17,15 @@ from orchestrator.daemon.backends import Backends, docker_backends
 from orchestrator.daemon.build import Daemon, build
 from orchestrator.daemon.drain import Ending, drain
 from orchestrator.daemon.entrance import Entrance, followed, listens
+from orchestrator.daemon.logs import LogFormat, log_event, set_up_log
 from orchestrator.daemon.placed import runs_in_engine
 from orchestrator.daemon.restore import DaemonRunning, go_on, take_lock
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.daemon.supervise import supervised
 from orchestrator.daemon.systemd import Supervisor
-from orchestrator.model.events import PluginEvent
 from orchestrator.server.front import FrontProtocol
 from orchestrator.version import CORE_VERSION
 
-LOG_BYTES: Final = 5_000_000
 LOCK_SECONDS: Final = 400.0
 """How long a daemon that ends may keep the next one waiting: more than it may take to drain."""
 _LOOK_SECONDS: Final = 0.02
@@ -56,7 +52,7 @@ def run(
     if follow:
         entrance = followed(settings.socket, descriptors=supervisor.descriptors)
     _lock(settings, kept=bool(supervisor.descriptors), following=follow)
-    _set_up_log(settings, on_stderr=on_stderr)
+    set_up_log(settings.log_file, LogFormat(settings.log_format), on_stderr=on_stderr)
     if entrance is None or not entrance.is_ours():
         entrance = Entrance.open(settings.socket, descriptors=supervisor.descriptors)
     uvloop.run(_main(settings, entrance, supervisor))
@@ -107,11 +103,12 @@ async def serve(
         environment=os.environ,
     )
     async with build_daemon as daemon:
-        daemon.bus.listen(_log_event)
+        daemon.bus.listen(log_event)
         async with asyncio.TaskGroup() as group:
+            own = _tasks(daemon)
+            daemon.monitoring.instruments.happenings.expect(own)
             tasks = [
-                group.create_task(supervised(name, run, daemon.bus))
-                for name, run in _tasks(daemon).items()
+                group.create_task(supervised(name, run, daemon.bus)) for name, run in own.items()
             ]
             tasks.append(group.create_task(supervisor.keep_watch()))
             server = await _listen(entrance, daemon)
@@ -149,6 +146,12 @@ def _tasks(daemon: Daemon) -> dict[str, Callable[[], Awaitable[None]]]:
         "gitops": daemon.git.gitops.run,
         "webhook": daemon.git.listener.run,
         "leftovers": daemon.leftovers.run,
+        "sampler": daemon.monitoring.sampler.run,
+        "looks": daemon.monitoring.looks.run,
+        "metrics": daemon.monitoring.listener.run,
+        "stack": daemon.stack.run,
+        **({"traces": daemon.monitoring.tracing.run} if daemon.monitoring.tracing else {}),
+        "figures": daemon.figures.keeper.run,
         "orphans": lambda: daemon.orphans.run(lambda: manager.policy.reconcile),
     }
 
@@ -183,24 +186,3 @@ async def _listen(entrance: Entrance, daemon: Daemon) -> asyncio.AbstractServer:
     return await asyncio.get_running_loop().create_unix_server(
         lambda: FrontProtocol(daemon.gate, other, daemon.gate.busy), sock=entrance.sock
     )
-
-
-def _set_up_log(settings: DaemonSettings, *, on_stderr: bool) -> None:
-    handlers: list[logging.Handler] = [
-        RotatingFileHandler(settings.log_file, maxBytes=LOG_BYTES, backupCount=1)
-    ]
-    if on_stderr:
-        handlers.append(logging.StreamHandler())
-    for handler in handlers:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
-    sys.excepthook = lambda kind, value, trace: _LOG.critical(
-        "the daemon ends", exc_info=(kind, value, trace)
-    )
-
-
-def _log_event(event: PluginEvent) -> None:
-    """Not what plugins publish: they could fill the log and so empty it of all else."""
-    if event.source.startswith("plugin/"):
-        return
-    _LOG.info("%s %s %s", event.type, event.subject, json.dumps(dict(event.data)))

@@ -20,6 +20,12 @@ STORE_VARIABLE: Final = "ORCHESTRATOR_STORE"
 STORE_PASSWORD_VARIABLE: Final = "ORCHESTRATOR_STORE_PASSWORD_FILE"  # noqa: S105 - a name
 AGE_KEY_FILE_VARIABLE: Final = AGE_KEY_VARIABLE
 ENGINE_VARIABLE: Final = "DOCKER_HOST"
+LOG_VARIABLE: Final = "ORCHESTRATOR_LOG"
+TRACES_VARIABLE: Final = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+COLLECTOR_VARIABLE: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
+SERVICE_VARIABLE: Final = "OTEL_SERVICE_NAME"
+RATIO_VARIABLE: Final = "OTEL_TRACES_SAMPLER_ARG"
+LOG_FORMATS: Final = ("text", "json")
 DEFAULT_INSTANCE: Final = "default"
 DEFAULT_CONFIG: Final = "orchestrator.yaml"
 _STORE_SHAPE: Final = "postgresql://USER@HOST:PORT/DATABASE"
@@ -29,6 +35,16 @@ class InvalidSetting(OrchestratorError):
     """A variable or option with a value that will not do."""
 
     kind, code = Kind.INVALID, "invalid_setting"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceSettings:
+    """Where traces are sent to."""
+
+    endpoint: str
+    service: str = "orchestrator"
+    ratio: float = 1.0
+    """How many of the traces that begin here are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +60,9 @@ class DaemonSettings:
     """PostgreSQL's URL, without a password; empty for a file in the folder."""
     store_password_file: Path | None = None
     """None leaves the password to libpq: PGPASSFILE, ~/.pgpass, PGPASSWORD."""
+    log_format: str = LOG_FORMATS[0]
+    traces: TraceSettings | None = None
+    """None: no traces are kept."""
 
     age_key_file: Path | None = None
     """Opens encrypted secrets; None: there are none."""
@@ -81,6 +100,11 @@ class DaemonSettings:
         return self.folder / "events.db"
 
     @property
+    def statistics(self) -> Path:
+        """Figures of calls and resources by minute, hour and day."""
+        return self.folder / "analytics.db"
+
+    @property
     def audit_folder(self) -> Path:
         """The audit log's segments; kept by `down`."""
         return self.folder / "audit"
@@ -116,6 +140,11 @@ class DaemonSettings:
         return Path("/run/orchestrator") / f"{self.instance}-{self.owner}.shares"
 
     @property
+    def monitoring_folder(self) -> Path:
+        """What the monitoring stack's containers mount."""
+        return self.folder / "monitoring"
+
+    @property
     def cache(self) -> Path:
         """Unpacked wheels and the like: may be deleted at any time."""
         return self.home / "cache"
@@ -147,8 +176,43 @@ def settings_from(
         engine=environment.get(ENGINE_VARIABLE) or None,
         store=_store(environment.get(STORE_VARIABLE) or ""),
         store_password_file=Path(password).absolute() if password else None,
+        log_format=_log_format(environment.get(LOG_VARIABLE) or LOG_FORMATS[0]),
+        traces=_traces(environment),
         age_key_file=Path(age_key).absolute() if age_key else None,
     )
+
+
+def _log_format(name: str) -> str:
+    """Raises InvalidSetting."""
+    if name not in LOG_FORMATS:
+        raise InvalidSetting(
+            f"{LOG_VARIABLE}: found {name!r}, expected one of {', '.join(LOG_FORMATS)}"
+        )
+    return name
+
+
+def _traces(environment: Mapping[str, str]) -> TraceSettings | None:
+    """By OpenTelemetry's own variables. Raises InvalidSetting."""
+    endpoint = environment.get(TRACES_VARIABLE) or ""
+    collector = environment.get(COLLECTOR_VARIABLE) or ""
+    if not endpoint and collector:
+        endpoint = f"{collector.rstrip('/')}/v1/traces"
+    if not endpoint:
+        return None
+    if urlsplit(endpoint).scheme not in {"http", "https"}:
+        raise InvalidSetting(
+            f"{TRACES_VARIABLE} / {COLLECTOR_VARIABLE}: found {endpoint!r}, expected an address "
+            "of OTLP over HTTP, as http://127.0.0.1:4318"
+        )
+    text = environment.get(RATIO_VARIABLE) or "1"
+    try:
+        ratio = float(text)
+    except ValueError:
+        ratio = -1.0
+    if not 0 <= ratio <= 1:
+        raise InvalidSetting(f"{RATIO_VARIABLE}: found {text!r}, expected a number from 0 to 1")
+    service = environment.get(SERVICE_VARIABLE) or "orchestrator"
+    return TraceSettings(endpoint=endpoint, service=service, ratio=ratio)
 
 
 def _store(url: str) -> str:

@@ -123,6 +123,8 @@ class EngineInfo:
     api_version: str
     cgroup_version: int
     cgroup_driver: str
+    dropped_limits: tuple[str, ...] = ()
+    """What it drops of `memory`, `swap`, `cpu` and `processes`, though it takes the setting."""
     storage_driver: str
     security_options: tuple[str, ...]
     runtimes: tuple[str, ...]
@@ -133,6 +135,18 @@ class EngineInfo:
     cores: int
     memory_bytes: int
     root_dir: str
+
+    @property
+    def unheld(self) -> tuple[str, ...]:
+        """The limits that nothing is held to here; without a driver of cgroups that is all."""
+        if self.cgroup_version not in {1, 2} or self.cgroup_driver == "none":
+            return ("memory", "swap", "cpu", "processes")
+        return self.dropped_limits
+
+    @property
+    def holds_limits(self) -> bool:
+        """Swap aside: what a plugin swaps is slow, and `max_memory_mb` is held."""
+        return set(self.unheld) <= {"swap"}
 
 
 class Engine(Protocol):
@@ -232,6 +246,9 @@ class ImageStore(Protocol):
 
     async def labels(self, image: str) -> Mapping[str, str]:
         """The image's labels. Raises ImageNotFound."""
+
+    async def tag(self, image: str, name: str) -> None:
+        """Give the image one name more: what has a name is not pruned. Raises ImageNotFound."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from orchestrator.engine.docker_codec import (
     cpu_quota,
     decode_shares,
     decode_state,
+    dropped_limits,
     encode,
 )
 from orchestrator.engine.docker_host import open_files_limit
@@ -64,7 +65,7 @@ class DockerEngine:
         swappiness = self._info.cgroup_version == 1
 
         def call(api: Any) -> str:
-            _refuse_volumes(spec.image, api.inspect_image(spec.image))
+            refuse_volumes(spec, api.inspect_image(spec.image))
             container_id: str = api.create_container_from_config(body, name)["Id"]
             return container_id
 
@@ -177,6 +178,7 @@ class DockerEngine:
             api_version=version,
             cgroup_version=int(raw.get("CgroupVersion") or 1),
             cgroup_driver=raw["CgroupDriver"],
+            dropped_limits=dropped_limits(raw),
             storage_driver=raw["Driver"],
             security_options=options,
             runtimes=tuple(sorted(raw.get("Runtimes") or ())),
@@ -246,10 +248,14 @@ def _gone(state: ContainerState | None) -> bool:
 _ALIVE = {ContainerPhase.RUNNING, ContainerPhase.PAUSED}
 
 
-def _refuse_volumes(reference: str, image: Mapping[str, Any]) -> None:
-    """An image's VOLUME would be writable, without any limit on its size, in every container."""
-    if volumes := (image["Config"] or {}).get("Volumes"):
+def refuse_volumes(spec: ContainerSpec, image: Mapping[str, Any]) -> None:
+    """An image's VOLUME would be writable, without any limit on its size, in every container.
+
+    Not where a volume of ours is mounted: the engine makes none there.
+    """
+    declared = (image["Config"] or {}).get("Volumes") or {}
+    if volumes := declared.keys() - {mount.target for mount in spec.volume_mounts}:
         raise StartRefused(
-            f"Image {reference} declares VOLUME {', '.join(sorted(volumes))}, which no disk limit"
+            f"Image {spec.image} declares VOLUME {', '.join(sorted(volumes))}, which no disk limit"
             " would hold; expected an image without VOLUME"
         )

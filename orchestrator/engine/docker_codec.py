@@ -220,6 +220,22 @@ def decode_shares(inspect: Mapping[str, Any]) -> tuple[ShareMount, ...]:
     return decode_mounts(inspect["HostConfig"], json.loads(told))["share_mounts"]
 
 
+_HOLDS = {
+    "memory": "MemoryLimit",
+    "swap": "SwapLimit",
+    "cpu": "CpuCfsQuota",
+    "processes": "PidsLimit",
+}
+
+
+def dropped_limits(info: Mapping[str, Any]) -> tuple[str, ...]:
+    """What `docker info` admits: kernels are built, and controllers delegated, without some.
+
+    What an older engine says nothing of it does hold.
+    """
+    return tuple(limit for limit, field in _HOLDS.items() if not info.get(field, True))
+
+
 def decode_state(inspect: Mapping[str, Any]) -> ContainerState:
     """What an inspected container is doing now, whoever made it."""
     state = inspect["State"]

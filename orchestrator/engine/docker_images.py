@@ -59,6 +59,17 @@ class DockerImages:
         found = await self._clients.run(lambda api: _inspect(api, image))
         return dict((found.get("Config") or {}).get("Labels") or {})
 
+    async def tag(self, image: str, name: str) -> None:
+        repository, tag = _split(name)
+
+        def ask(api: docker.APIClient) -> None:
+            try:
+                api.tag(image, repository, tag)
+            except docker.errors.NotFound as error:
+                raise ImageNotFound(f"The Docker engine has no such image: {image}") from error
+
+        await self._clients.run(ask)
+
     async def pull(self, reference: str, *, timeout_seconds: float) -> str:
         repository, tag = _split(reference)
 

@@ -3,9 +3,6 @@
 Its tag holds the hash of its recipe, so what exists is right.
 """
 
-import asyncio
-import hashlib
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -13,15 +10,12 @@ from typing import Final
 from orchestrator.engine.assets import AssetsMissing
 from orchestrator.engine.base import BuildRequest, ImageStore
 from orchestrator.engine.base_image import DOCKER_HUB, registry_answers
-from orchestrator.engine.command import run_command
-from orchestrator.engine.folder import open_plain
+from orchestrator.engine.debian_root import LABELS, import_debian_root, recipe_tag
 from orchestrator.errors import Kind, OrchestratorError
 
 _RECIPE: Final = ("Dockerfile", "debian.sh")
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-_LABELS = {"orchestrator.built": "1"}
 _REGISTRY_CHECK_SECONDS = 2.0
-_DEBIAN_SECONDS = 300.0
 _BUILD_SECONDS = 300.0
 _BUILD_MEMORY_BYTES = 1 << 30
 
@@ -47,13 +41,7 @@ def guard_recipe(package: Path | None = None) -> Path:
 
 def guard_tag(recipe: Path) -> str:
     """The tag that the guard's image of this recipe has, whether it exists or not."""
-    digest = hashlib.sha256()
-    for name in _RECIPE:
-        with open_plain(recipe / name) as file:
-            content = file.read()
-        digest.update(f"{name}:{len(content)}:".encode())
-        digest.update(content)
-    return f"orchestrator/guard:{digest.hexdigest()[:16]}"
+    return recipe_tag("guard", recipe, _RECIPE)
 
 
 async def ensure_guard_image(
@@ -91,18 +79,16 @@ async def ensure_guard_image(
 async def _from_packages(
     images: ImageStore, tag: str, *, recipe: Path, cache: Path, progress: Callable[[str], None]
 ) -> None:
-    await asyncio.to_thread(cache.mkdir, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="guard-", dir=cache) as work:
-        archive = Path(work) / "root.tar"
-        result = await run_command(
-            ("sh", str((recipe / "debian.sh").resolve()), str(archive.resolve())),
-            folder=Path(work),
-            timeout_seconds=_DEBIAN_SECONDS,
-            on_line=progress,
-        )
-        if result.exit_code != 0:
-            raise GuardImageFailed("\n".join(result.last_lines) or f"exit code {result.exit_code}")
-        await images.import_root(archive, tag=tag, changes=_ENVIRONMENT, labels=_LABELS)
+    trouble = await import_debian_root(
+        images,
+        tag,
+        script=recipe / "debian.sh",
+        cache=cache,
+        environment=_ENVIRONMENT,
+        progress=progress,
+    )
+    if trouble:
+        raise GuardImageFailed(trouble)
 
 
 def _request(tag: str, recipe: Path) -> BuildRequest:
@@ -114,5 +100,5 @@ def _request(tag: str, recipe: Path) -> BuildRequest:
         network=True,
         memory_bytes=_BUILD_MEMORY_BYTES,
         timeout_seconds=_BUILD_SECONDS,
-        labels=_LABELS,
+        labels=LABELS,
     )

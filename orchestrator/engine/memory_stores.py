@@ -100,6 +100,15 @@ class MemoryImages:
         await self._enter("labels")
         return self._get(image).labels
 
+    async def tag(self, image: str, name: str) -> None:
+        await self._enter("tag")
+        self._images[name] = self._get(image)
+
+    def prune(self) -> None:
+        """As `docker image prune`: what has no name any more goes, though nobody asked us."""
+        named = {one.image_id for name, one in self._images.items() if name != one.image_id}
+        self._images = {n: one for n, one in self._images.items() if one.image_id in named}
+
     async def _enter(self, verb: str) -> None:
         await asyncio.sleep(0)
         self.failures.check(verb)

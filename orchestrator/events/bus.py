@@ -62,7 +62,13 @@ class PluginEventBus:
             queues.journal(entry_of(event, _encoded(event)))
 
     def event(
-        self, name: str, *, source: str, subject: str, data: Mapping[str, JsonValue]
+        self,
+        name: str,
+        *,
+        source: str,
+        subject: str,
+        data: Mapping[str, JsonValue],
+        traceparent: str = "",
     ) -> PluginEvent:
         """An event of now, with an id of its own; nobody is told yet."""
         return PluginEvent(
@@ -72,6 +78,7 @@ class PluginEventBus:
             at=self._clock.now(),
             subject=subject,
             data=dict(data),
+            traceparent=traceparent,
         )
 
     async def accept(self, event: PluginEvent, *, own_id: str = "") -> PluginEvent:

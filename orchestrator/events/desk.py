@@ -1,7 +1,7 @@
 """EventDesk: what operators ask of the event log: the latest, what comes, dead letters, replay."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import Final, TypeVar, cast
@@ -92,6 +92,20 @@ class EventDesk:
     async def dead(self, subscriber: str, *, count: int) -> list[DeadLetter]:
         """The latest dead letters, of one subscriber or (empty) of all."""
         return await self._ask(lambda log: log.dead(subscriber, count=count))
+
+    async def dead_counts(self) -> dict[str, int]:
+        """How many dead letters are kept, by subscriber."""
+        return await self._ask(EventLog.dead_counts)
+
+    @property
+    def delivered(self) -> Mapping[str, int]:
+        """Events that were taken since the daemon started, by subscriber."""
+        return self._queues.delivered
+
+    @property
+    def failed_tries(self) -> Mapping[str, int]:
+        """Deliveries that were not, likewise."""
+        return self._queues.failed_tries
 
     async def replay(self, subscribers: Sequence[str], event_ids: Sequence[str]) -> dict[str, int]:
         """Deliver dead letters anew: of these events, or all; how many, by subscriber.

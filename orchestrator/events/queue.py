@@ -56,10 +56,10 @@ class Post(Protocol):
     def load(self, queue: "SubscriberQueue") -> None:
         """Read the next window; `loaded` is called."""
 
-    def settled(self, queue: "SubscriberQueue", due: Due) -> None:
+    def taken(self, queue: "SubscriberQueue", due: Due) -> None:
         """It was taken."""
 
-    def tried(self, due: Due) -> None:
+    def tried(self, queue: "SubscriberQueue", due: Due) -> None:
         """One more try failed."""
 
     def unwanted(self, queue: "SubscriberQueue", dues: Sequence[Due]) -> None:
@@ -164,7 +164,7 @@ class SubscriberQueue:
         self._on_the_way = None
         if answer.taken:
             self._pop()
-            self._post.settled(self, due)
+            self._post.taken(self, due)
         elif answer.is_try:
             due.tries += 1
             self._note_failure(due, answer.reason)
@@ -177,7 +177,7 @@ class SubscriberQueue:
             self._pop()
             self._post.buried(self, due, reason)
             return
-        self._post.tried(due)
+        self._post.tried(self, due)
         self._back_off(min(MAX_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2 ** (due.tries - 1)))
 
     def _back_off(self, seconds: float) -> None:

@@ -5,7 +5,7 @@ calls back. So a crash at any point leaves a log from which `restore` goes on: a
 told as accepted is delivered, perhaps once more than needed.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Protocol, cast
@@ -16,7 +16,7 @@ from orchestrator.clock import Clock
 from orchestrator.errors import OrchestratorError
 from orchestrator.events.bounds import Bounds, EventsFull, check_disk
 from orchestrator.events.pruning import Pruning
-from orchestrator.events.queue import WINDOW, WINDOW_BYTES, Carrier, SubscriberQueue
+from orchestrator.events.queue import EXPIRED, WINDOW, WINDOW_BYTES, Carrier, SubscriberQueue
 from orchestrator.events.settling import Settling, drop
 from orchestrator.events.writer import Job, Writer
 from orchestrator.model.events import EventName, PluginEvent
@@ -62,6 +62,9 @@ class EventQueues:
         self.carrier: Subscribers = carrier
         self.lost = 0
         """Own events that no disk took."""
+        self.delivered: Counter[str] = Counter()
+        """By subscriber, since the daemon started."""
+        self.failed_tries: Counter[str] = Counter()
         self.after = after
         self._writer = writer
         self._log = log
@@ -206,6 +209,10 @@ class EventQueues:
             urgent=True,
         )
 
+    def taken(self, queue: SubscriberQueue, due: Due) -> None:
+        self.delivered[queue.name] += 1
+        self.settled(queue, due)
+
     def settled(self, queue: SubscriberQueue, due: Due) -> None:
         self._bounds.give_back(due.source, [queue.name], due.size)
         self._settled.append(due.delivery_id)
@@ -216,11 +223,14 @@ class EventQueues:
             self.settled(queue, due)
         self._tell_dropped(queue.name, len(dues), "not subscribed to any more")
 
-    def tried(self, due: Due) -> None:
+    def tried(self, queue: SubscriberQueue, due: Due) -> None:
+        self.failed_tries[queue.name] += 1
         delivery_id, tries = due.delivery_id, due.tries
         self._must(lambda log: log.count_try(delivery_id, tries))
 
     def buried(self, queue: SubscriberQueue, due: Due, reason: str) -> None:
+        if reason != EXPIRED:
+            self.failed_tries[queue.name] += 1
         self._bounds.give_back(due.source, [queue.name], due.size)
         bury = partial(
             EventLog.bury,
@@ -268,6 +278,8 @@ class EventQueues:
         tallies = cast("list[Tally]", result)
         self._bounds.give_back_all(tallies)
         self._queues.pop(queue.name, None)
+        for counts in (self.delivered, self.failed_tries):
+            counts.pop(queue.name, None)
         count = sum(tally.count for tally in tallies)
         self._tell_dropped(queue.name, count, "not deployed any more")
 

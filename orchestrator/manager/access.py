@@ -32,6 +32,7 @@ from orchestrator.sandbox.egress_policy import EgressRules, Injection
 from orchestrator.sandbox.egress_uplink import Uplink
 from orchestrator.sandbox.host_api import HostBounds, HostGrant, Neighbours
 from orchestrator.sandbox.host_broker import HostBroker
+from orchestrator.sandbox.party_counts import Counts
 
 
 class HostUnusable(OrchestratorError):
@@ -72,8 +73,10 @@ class Access:
         neighbours: Neighbours,
         uplink: Uplink,
         meters: Meters,
+        counts: Counts | None = None,
         secrets: SecretReader,
     ) -> None:
+        self._counts = counts or Counts()
         self._auditor = auditor
         self._clock = clock
         self._neighbours = neighbours
@@ -146,6 +149,7 @@ class Access:
                     auditor=self._auditor,
                     clock=self._clock,
                     bounds=HostBounds(requests_per_second=policy.host.requests_per_second),
+                    counts=self._counts.of(deployment.plugin_id),
                 )
             case ExternalApi(hosts=hosts):
                 return EgressBroker(
@@ -155,6 +159,7 @@ class Access:
                     auditor=self._auditor,
                     clock=self._clock,
                     uplink=self._uplink,
+                    counts=self._counts.of(deployment.plugin_id),
                 )
             case DatabaseAccess(databases=databases):
                 return DatabaseBroker(
@@ -163,6 +168,7 @@ class Access:
                     meter=self._meters.account(deployment, policy).meter,
                     auditor=self._auditor,
                     clock=self._clock,
+                    counts=self._counts.of(deployment.plugin_id),
                 )
             case _:
                 return None

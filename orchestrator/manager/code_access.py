@@ -19,6 +19,7 @@ from orchestrator.sandbox.egress_uplink import Uplink
 from orchestrator.sandbox.host_api import HostBounds, HostGrant, Neighbours
 from orchestrator.sandbox.host_broker import HostBroker
 from orchestrator.sandbox.meter import NetworkMeter
+from orchestrator.sandbox.party_counts import CODE_PARTY, Counts
 
 _MEBIBYTE = 1 << 20
 
@@ -49,7 +50,9 @@ class CodeAccess:
         neighbours: Neighbours,
         uplink: Uplink,
         policy: Callable[[], SecurityPolicy],
+        counts: Counts | None = None,
     ) -> None:
+        self._counts = counts or Counts()
         self._auditor = auditor
         self._clock = clock
         self._neighbours = neighbours
@@ -77,6 +80,7 @@ class CodeAccess:
                     auditor=self._auditor,
                     clock=self._clock,
                     bounds=HostBounds(requests_per_second=policy.host.requests_per_second),
+                    counts=self._counts.of(CODE_PARTY),
                 )
             case ExternalApi(hosts=hosts):
                 return EgressBroker(
@@ -86,6 +90,7 @@ class CodeAccess:
                     auditor=self._auditor,
                     clock=self._clock,
                     uplink=self._uplink,
+                    counts=self._counts.of(CODE_PARTY),
                 )
             case _:
                 return None

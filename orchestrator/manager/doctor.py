@@ -36,6 +36,13 @@ _DISK_ADVICE: Final[Mapping[DiskWay, tuple[str, ...]]] = MappingProxyType(
         DiskWay.TMPFS: ("/data is exact, but empty after each stop",),
     }
 )
+_SWAP_ADVICE: Final = (
+    "a plugin above its memory limit may swap: turn swap off, or boot with swapaccount=1"
+)
+_LIMITS_ADVICE: Final = (
+    "this engine drops these limits silently; use a rootful engine, "
+    "or delegate all controllers of cgroup v2 to the rootless one"
+)
 MINIMUM_FREE_BYTES = 1 << 30
 
 
@@ -60,16 +67,7 @@ def _engine(engine: EngineInfo) -> Iterator[Finding]:
 
 
 def _holds(engine: EngineInfo) -> Iterator[Finding]:
-    limits_held = engine.cgroup_version in {1, 2} and engine.cgroup_driver != "none"
-    yield Finding(
-        check="limits",
-        verdict=Verdict.OK if limits_held else Verdict.PROBLEM,
-        found=f"cgroup v{engine.cgroup_version}, driver {engine.cgroup_driver}",
-        advice=""
-        if limits_held
-        else "this engine drops memory, CPU and process limits silently; use a rootful engine, "
-        "or delegate cgroup v2 controllers to the rootless one",
-    )
+    yield _limits(engine)
     seccomp = any("seccomp" in option for option in engine.security_options)
     yield Finding(
         check="seccomp",
@@ -98,6 +96,16 @@ def _holds(engine: EngineInfo) -> Iterator[Finding]:
             found="the engine runs without root",
             advice="disks of exact size cannot be made: /data is a tmpfs",
         )
+
+
+def _limits(engine: EngineInfo) -> Finding:
+    found = f"cgroup v{engine.cgroup_version}, driver {engine.cgroup_driver}"
+    verdict, advice = Verdict.OK, ""
+    if engine.unheld:
+        found += f"; not held: {', '.join(engine.unheld)}"
+        verdict = Verdict.WARNING if engine.holds_limits else Verdict.PROBLEM
+        advice = _SWAP_ADVICE if engine.holds_limits else _LIMITS_ADVICE
+    return Finding(check="limits", verdict=verdict, found=found, advice=advice)
 
 
 def _disk(facts: MachineFacts) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from orchestrator.manager.fleet import Fleet
 from orchestrator.sandbox.deadlines import DeadlineWheel
 from orchestrator.sandbox.desk import Desk
 from orchestrator.sandbox.lobby import Lobby
+from orchestrator.sandbox.observer import CallObserver, CallWatch, NobodyWatches
 from orchestrator.sandbox.sandbox import PluginSandbox
 
 CLOSING: Final = "the daemon ends"
@@ -16,7 +17,16 @@ CLOSING: Final = "the daemon ends"
 class Doors:
     """Asked for every call, so it looks nothing up that the loop can prepare."""
 
-    def __init__(self, *, fleet: Fleet, wheel: DeadlineWheel, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        fleet: Fleet,
+        wheel: DeadlineWheel,
+        clock: Clock,
+        observer: CallObserver | None = None,
+    ) -> None:
+        self.observer = observer or NobodyWatches()
+        """Told of every call that came to a door."""
         self._fleet = fleet
         self._wheel = wheel
         self._clock = clock
@@ -36,6 +46,16 @@ class Doors:
         if lobby is None:
             lobby = self._lobbies[plugin_id] = self._lobby(plugin_id)
         return lobby
+
+    def watch(self, plugin_id: str) -> CallWatch:
+        """Through which the calls of one plugin are told."""
+        return CallWatch(
+            plugin_id=plugin_id, observer=self.observer, monotonic=self._clock.monotonic
+        )
+
+    def waiting(self, plugin_id: str) -> int:
+        """Calls that wait until the plugin is there."""
+        return len(self._lobbies.get(plugin_id, ()))
 
     def settle(self) -> None:
         """After each pass: let in those whose plugin is there, send away those of which none is."""
@@ -62,7 +82,12 @@ class Doors:
             self.wake()
 
         return Lobby(
-            desk=Desk(info=deployment.inputs.info, limits=deployment.grant.limits, calls=calls),
+            desk=Desk(
+                info=deployment.inputs.info,
+                limits=deployment.grant.limits,
+                calls=calls,
+                watch=self.watch(plugin_id),
+            ),
             max_queue=calls.max_queue,
             wheel=self._wheel,
             monotonic=self._clock.monotonic,

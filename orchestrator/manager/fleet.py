@@ -1,5 +1,6 @@
 """Fleet: all that the daemon knows now, in one place: wanted, seen, remembered, under way."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -15,10 +16,12 @@ from orchestrator.manager.held import HELD, HeldUpdate, stored_updates, to_held_
 from orchestrator.manager.histories import from_history_record, to_history_record
 from orchestrator.manager.idle import sleep_of
 from orchestrator.manager.members import in_service
+from orchestrator.manager.monitored import MONITORING
 from orchestrator.manager.restart import History, end_of, next_start
 from orchestrator.manager.revision_records import REVISIONS
 from orchestrator.manager.under_way import UnderWay
 from orchestrator.model.container import ContainerState
+from orchestrator.model.monitoring import MonitoringConfig
 from orchestrator.model.policy import SecurityPolicy
 from orchestrator.model.status import LastWords, RolloutStatus
 from orchestrator.sandbox.sandbox import PluginSandbox, SandboxState
@@ -56,6 +59,7 @@ class Fleet:
     store: RecordStore
     clock: Clock = field(default_factory=SystemClock)
     policy: SecurityPolicy = field(default_factory=SecurityPolicy)
+    monitoring: MonitoringConfig = field(default_factory=MonitoringConfig)
     deployments: dict[str, Deployment] = field(default_factory=dict)
     """Plugin → the revision that is wanted now."""
     earlier: dict[str, dict[str, Deployment]] = field(default_factory=dict)
@@ -88,6 +92,8 @@ class Fleet:
     """By sandbox id."""
     histories: dict[str, History] = field(default_factory=dict)
     """By sandbox id."""
+    restarts: Counter[str] = field(default_factory=Counter)
+    """By plugin, since the daemon started; a history begins anew with each `up`."""
     busy: UnderWay = field(default_factory=UnderWay)
     waiting: dict[str, str] = field(default_factory=dict)
     images: set[str] = field(default_factory=set)
@@ -306,7 +312,8 @@ class Fleet:
         sandbox_id = container.label(LABEL_SANDBOX)
         self.remember(sandbox_id, replace(self.history(sandbox_id), noted=end_of(container)))
 
-    def count_restart(self, sandbox_id: str) -> None:
+    def count_restart(self, plugin_id: str, sandbox_id: str) -> None:
+        self.restarts[plugin_id] += 1
         history = self.history(sandbox_id)
         self.remember(sandbox_id, replace(history, restarts=history.restarts + 1))
 
@@ -338,5 +345,5 @@ class Fleet:
 
 def forget_all(store: RecordStore) -> None:
     """Nothing is wanted any more, and nobody's failures matter."""
-    for kind in (DESIRED, HELD, LAST_WORDS, REVISIONS, _HISTORIES, _RUNS):
+    for kind in (DESIRED, HELD, LAST_WORDS, REVISIONS, MONITORING, _HISTORIES, _RUNS):
         store.put_all(kind, dict.fromkeys(store.load(kind)))

@@ -81,6 +81,8 @@ class ReconcileLoop:
         self._judge = judge
         self._bus = bus
         self._clock = clock
+        self.timed: Callable[[float], object] = lambda _seconds: None
+        """Told how long each pass took."""
         self._woken = asyncio.Event()
         self._passed = asyncio.Condition()
         self._engine_lost = ""
@@ -110,7 +112,9 @@ class ReconcileLoop:
             since = self._clock.now()
             group.create_task(hear(self._engine, self._observer, self.wake, since=since))
             while True:
+                began = self._clock.monotonic()
                 wake_at = await self._pass(group)
+                self.timed(self._clock.monotonic() - began)
                 async with self._passed:
                     self._passed.notify_all()
                 await self._sleep(wake_at)

@@ -24,6 +24,7 @@ from orchestrator.manager.desired import merge
 from orchestrator.manager.fleet import DESIRED, Fleet
 from orchestrator.manager.held import HeldUpdate, held_back
 from orchestrator.manager.loop import ReconcileLoop
+from orchestrator.manager.monitored import store_monitoring, stored_monitoring
 from orchestrator.manager.overridden import Overrides
 from orchestrator.manager.rebuilding import settle
 from orchestrator.manager.remembered import INSTANCE, read_deployments, stored_policy
@@ -33,7 +34,7 @@ from orchestrator.manager.rollout import Rollouts
 from orchestrator.manager.sweep import sweep
 from orchestrator.model.events import EventName, PluginEvent
 from orchestrator.model.load import LoadedManifest, load_instance_config, load_manifests
-from orchestrator.model.policy import SecurityPolicy
+from orchestrator.model.policy import InstanceConfig, SecurityPolicy
 from orchestrator.policy.overrides import Override
 from orchestrator.store.base import Record
 
@@ -106,6 +107,7 @@ class PluginManager:
         self.fleet.restore()
         self._overrides.restore()
         self.fleet.policy = stored_policy(store)
+        self.fleet.monitoring = stored_monitoring(store)
         found = read_deployments(store, self.fleet.policy, self._place)
         self.fleet.deployments, self.fleet.unfit = found
         self.fleet.told = bool(store.load(INSTANCE))
@@ -113,7 +115,12 @@ class PluginManager:
         self.rollouts.restore(self.fleet.policy)
 
     async def apply(
-        self, paths: Sequence[Path], config: Path | None, environment: str | None = None
+        self,
+        paths: Sequence[Path],
+        config: Path | None,
+        environment: str | None = None,
+        *,
+        monitoring: bool | None = None,
     ) -> list[str]:
         """Make what `paths` hold wanted; the names of the plugins they hold.
 
@@ -125,7 +132,12 @@ class PluginManager:
             words = f"up {' '.join(map(str, paths))}{where}"
             try:
                 manifests = load_manifests(paths, environment)
-                names = await self._apply(manifests, paths, config, words)
+                told = load_instance_config(config) if config is not None else InstanceConfig()
+                note = Note(who=OPERATOR, why=words)
+                names = await self._apply(manifests, paths, told.policy, note)
+                self.fleet.monitoring = store_monitoring(
+                    self.fleet.store, told.monitoring, by_command=monitoring
+                )
             except OrchestratorError as error:
                 self._clerk.refusal(words, error)
                 raise
@@ -136,11 +148,9 @@ class PluginManager:
         self,
         manifests: Sequence[LoadedManifest],
         paths: Sequence[Path],
-        config: Path | None,
-        words: str,
+        policy: SecurityPolicy,
+        note: Note,
     ) -> list[str]:
-        note = Note(who=OPERATOR, why=words)
-        policy = load_instance_config(config).policy if config is not None else SecurityPolicy()
         await self._knock()
         resolved = await self._resolver.resolve(manifests, policy)
         current = self._reweighed(policy)
@@ -188,14 +198,20 @@ class PluginManager:
         self._clerk.decisions(one for name, one in settled.items() if name not in held)
         self._clerk.held(held)
 
-    async def take(self, inputs: Inputs, note: Note, *, instead_of_held: bool = True) -> Deployment:
+    async def take(
+        self, inputs: Inputs, note: Note, *, held: Mapping[str, HeldUpdate] | None = None
+    ) -> Deployment:
         """Make that of one plugin wanted; `one` is held. Raises what `apply` raises."""
         new = self._overrides.settle(inputs, self.policy)
         wanted = {**self._reweighed(self.policy), new.plugin_id: new}
-        named = {new.plugin_id} if instead_of_held else set[str]()
-        await self._take(wanted, self.policy, note, named=named, held={})
+        await self._take(wanted, self.policy, note, named={new.plugin_id}, held=held or {})
         self._clerk.decisions([new])
         return new
+
+    async def withdraw(self, plugin_id: str, note: Note) -> None:
+        """Want the plugin no more; `one` is held. Raises DependenciesUnresolved."""
+        wanted = self._reweighed(self.policy, without=plugin_id)
+        await self._take(wanted, self.policy, note, named={plugin_id}, held={})
 
     def weighed(self, deployment: Deployment, overrides: Sequence[Override]) -> Deployment:
         """A deployment as it would be under those overrides. Raises PermissionRefused."""
@@ -293,11 +309,13 @@ class PluginManager:
         settled = self._overrides.settled(wanted, policy)
         self._commit(settled, policy, note, named=named, held=held)
 
-    def _reweighed(self, policy: SecurityPolicy) -> dict[str, Deployment]:
+    def _reweighed(self, policy: SecurityPolicy, without: str = "") -> dict[str, Deployment]:
         """What was asked for already, under the policy as it is now."""
         weighed: dict[str, Deployment] = {}
         errors: list[OrchestratorError] = []
         for name, deployment in self.fleet.deployments.items():
+            if name == without:
+                continue
             try:
                 inputs = self.rollouts.asked(deployment)
                 weighed[name] = self._overrides.settle(inputs, policy)

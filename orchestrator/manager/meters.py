@@ -58,6 +58,11 @@ class Meters:
         account.meter.hold_to(limit_bytes=limit_bytes, window_seconds=window)
         return account
 
+    def meter(self, plugin_id: str) -> NetworkMeter | None:
+        """The plugin's, if anything of it could use the network since the daemon started."""
+        account = self._accounts.get(plugin_id)
+        return account.meter if account is not None else None
+
     def keep(self) -> None:
         """Write what changed. A full disk costs the count's survival, nothing else."""
         records = {plugin_id: _record(account) for plugin_id, account in self._accounts.items()}

@@ -47,7 +47,9 @@ class FleetNeighbours:
         door = self._doors.door(plugin_id)
         if door is None:
             detail = f"{plugin_id} is not running"
-            return CallFailure(code=FailureCode.PLUGIN_NOT_RUNNING, detail=detail, repeat="safe")
+            code = FailureCode.PLUGIN_NOT_RUNNING
+            self._doors.observer.ended(plugin_id, call, code, 0.0, 0.0)
+            return CallFailure(code=code, detail=detail, repeat="safe")
         with self._ledger.serving(
             plugin_id,
             request_id=call.request_id,
@@ -64,6 +66,7 @@ class FleetNeighbours:
             source=publication.source,
             subject=publication.subject,
             data=publication.data,
+            traceparent=publication.traceparent,
         )
         try:
             accepted = await self._bus.accept(event, own_id=publication.event_id)

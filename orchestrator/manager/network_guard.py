@@ -107,6 +107,10 @@ class NetworkGuard:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._host: tuple[float, HostNetwork] | None = None
         self._host_lock = asyncio.Lock()
+        self._helping: set[str] = set()
+        """Names of the helpers that somebody waits for."""
+        self._left = True
+        """Whether there may be others: a daemon that was killed left its own."""
 
     async def ensure(self, plugin_id: str, rules: GuardRules, *, used_bytes: int = 0) -> str:
         """The network mode for the plugin's container; its rules are in force when this returns.
@@ -156,6 +160,20 @@ class NetworkGuard:
             for container in await self._containers(plugin_id):
                 await self._engine.remove(container.container_id)
             await self._networks.remove(network_name(self._prefix, plugin_id))
+
+    async def clear(self) -> None:
+        """Take away helpers that nobody waits for. Raises EngineUnavailable."""
+        if not self._left:
+            return
+        for state in await self._engine.list({**self._labels, LABEL_ROLE: ROLE_HELPER}):
+            if state.name not in self._helping:
+                await self._engine.remove(state.container_id)
+        self._left = False
+
+    async def networked(self) -> set[str]:
+        """Plugins that have a network, be it that a daemon was killed before it had a pause."""
+        found = await self._networks.list({**self._labels, LABEL_ROLE: ROLE_NETWORK})
+        return {network.label(LABEL_GUARDS) for network in found}
 
     async def guarded(self) -> list[Guarded]:
         """Every pause of this instance, by plugin."""
@@ -285,16 +303,26 @@ class NetworkGuard:
     async def _made(
         self, spec: ContainerSpec, name: str, labels: Mapping[str, str]
     ) -> AsyncIterator[str]:
+        self._helping.add(name)
         try:
-            container_id = await self._engine.create(spec, name=name, labels=labels)
+            container_id = await self._create(spec, name, labels)
+            try:
+                yield container_id
+            finally:
+                await asyncio.shield(self._engine.remove(container_id))
+        except EngineUnavailable:
+            self._left = True  # it may be there all the same
+            raise
+        finally:
+            self._helping.discard(name)
+
+    async def _create(self, spec: ContainerSpec, name: str, labels: Mapping[str, str]) -> str:
+        try:
+            return await self._engine.create(spec, name=name, labels=labels)
         except ContainerNameTaken:  # by a daemon killed while it ran
             for state in await self._engine.list(labels):
                 await self._engine.remove(state.container_id)
-            container_id = await self._engine.create(spec, name=name, labels=labels)
-        try:
-            yield container_id
-        finally:
-            await asyncio.shield(self._engine.remove(container_id))
+            return await self._engine.create(spec, name=name, labels=labels)
 
     async def _ended(self, container_id: str) -> int | None:
         while True:

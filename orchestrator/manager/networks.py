@@ -5,6 +5,7 @@ networks that nobody wants, has plugins replaced that lost theirs, and books wha
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -31,6 +32,7 @@ from orchestrator.sandbox.sandbox import SandboxState
 LABEL_JOINS: Final = "orchestrator.joins"
 """The pause whose network a plugin's container is in; it can join no other."""
 TURN_SECONDS: Final = 5.0
+SEARCH_SECONDS: Final = 60.0
 REST_SECONDS: Final = 40.0
 """Longest time between two looks at the counters of a network that is not used."""
 SMALLEST_REST_BYTES: Final = 1_500
@@ -73,13 +75,18 @@ class PluginNetworks:
         self._bus = bus
         self._clock = clock
         self._rhythms: dict[str, _Rhythm] = {}
+        self._search_at = 0.0
+        """When networks are looked for that have no pause."""
 
     async def run(self, policy: Callable[[], SecurityPolicy]) -> None:
         """For ever, until cancelled; `policy` is asked anew each time."""
         try:
+            with contextlib.suppress(OrchestratorError):
+                await self._guard.clear()
             while True:
                 await asyncio.sleep(TURN_SECONDS)
                 try:
+                    await self._guard.clear()
                     await self.tend(policy())
                 except OrchestratorError:
                     continue  # the engine is away: the loop says so, and the next turn looks again
@@ -133,7 +140,7 @@ class PluginNetworks:
     async def tend(self, policy: SecurityPolicy) -> None:
         """One turn: see the module."""
         pauses = {pause.plugin_id: pause for pause in await self._guard.guarded()}
-        for plugin_id in sorted(pauses):
+        for plugin_id in sorted(pauses.keys() | await self._networked()):
             if self._may_be_removed(plugin_id):
                 # Marked, so that no step for it begins meanwhile.
                 self._fleet.busy.begin(plugin_id, WHOLE, "removing its network")
@@ -150,6 +157,15 @@ class PluginNetworks:
             if pause is not None and pause.running and self._is_due(plugin_id):
                 await self._look(deployment, policy)
         self._meters.keep()
+
+    async def _networked(self) -> set[str]:
+        """Now and then: every network costs a look of its own."""
+        now = self._clock.monotonic()
+        if now < self._search_at:
+            return set()
+        found = await self._guard.networked()
+        self._search_at = now + SEARCH_SECONDS
+        return found
 
     # -- the pauses -----------------------------------------------------------------------------
 

@@ -173,10 +173,11 @@ class Observer:
         sandbox_id = container.label(LABEL_SANDBOX)
         noted = replace(self._fleet.history(sandbox_id), reason=STOPPED_FROM_OUTSIDE, detail=detail)
         self._fleet.remember(sandbox_id, noted)
-        self._fleet.count_restart(sandbox_id)
+        plugin_id = container.label(LABEL_PLUGIN)
+        self._fleet.count_restart(plugin_id, sandbox_id)
         self._bus.publish(
             EventName.PLUGIN_DIED,
-            container.label(LABEL_PLUGIN),
+            plugin_id,
             {
                 "reason": STOPPED_FROM_OUTSIDE,
                 "detail": detail,
@@ -200,7 +201,7 @@ class Observer:
         if had_settled(container, now):
             noted = replace(noted, failures=history.failures)
         self._fleet.remember(sandbox_id, noted)
-        self._fleet.count_restart(sandbox_id)
+        self._fleet.count_restart(plugin_id, sandbox_id)
         self._bus.publish(
             EventName.PLUGIN_VANISHED, plugin_id, {"container_id": container.container_id}
         )

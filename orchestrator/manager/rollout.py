@@ -225,6 +225,10 @@ class Rollouts:
         if verdict.signal is Signal.FAIL:
             await self._fail(name, rollout, deployment, verdict.reason)
             return
+        if verdict.signal is Signal.SUCCEED:
+            await self._way_back.keep(deployment)
+            if self._rollouts.get(name) is not rollout:
+                return  # something else was wanted meanwhile
         self._note(name, rollout.with_revision(rollout.wanted.after(verdict.signal)))
         if verdict.signal is Signal.SUCCEED:
             self._fleet.earlier.pop(name, None)

@@ -77,7 +77,8 @@ class Rotation:
         note = Note(who=ORCHESTRATOR, why=_words(runs, new))
         if _but_for_values(asked) == _but_for_values(runs):
             # Also where just the last value failed: this may be the one that mends it.
-            await self._manager.take(new, note, instead_of_held=False)
+            held = {key: it for key, it in self._manager.fleet.held.items() if key == name}
+            await self._manager.take(new, note, held=held)
         else:  # the update that failed stays where it is; what runs instead uses the value
             old = replace(deployment, inputs=new)
             self._manager.replace(self._manager.weighed(old, self._overrides.all), note)

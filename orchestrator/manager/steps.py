@@ -134,7 +134,7 @@ class Steps:
         if deployment is None or container is None:
             return  # not wanted any more, by now
         if isinstance(action, Launch):
-            self._fleet.count_restart(container.label(LABEL_SANDBOX))
+            self._fleet.count_restart(action.plugin_id, container.label(LABEL_SANDBOX))
             await self._launch(deployment, container_id, policy)
         else:
             await self._adopt(deployment, container_id, policy)

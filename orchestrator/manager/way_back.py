@@ -5,11 +5,13 @@ or is forbidden by now, does not come back with it.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
-from orchestrator.engine.base import EngineUnavailable, ImageStore
+from orchestrator.engine.base import EngineUnavailable, ImageNotFound, ImageStore
 from orchestrator.engine.base_image import base_tag
 from orchestrator.engine.build import plan_image
 from orchestrator.errors import OrchestratorError
@@ -19,17 +21,31 @@ from orchestrator.manager.resolve import check_dependencies
 from orchestrator.manager.revisions import Candidate, Revision, Rollout, choose
 from orchestrator.model.policy import SecurityPolicy
 
+_ID: Final = "sha256:"
+_NAME_DIGITS: Final = 16
 Settle = Callable[[Inputs, SecurityPolicy], Deployment]
 """Inputs as they are weighed today. Raises PermissionRefused and its kin."""
 
 
 class WayBack:
-    """Weighs; changes nothing."""
+    """Weighs, and keeps images; changes nothing else."""
 
     def __init__(self, *, fleet: Fleet, images: ImageStore, settle: Settle) -> None:
         self.settle = settle
         self._fleet = fleet
         self._images = images
+
+    async def keep(self, deployment: Deployment) -> None:
+        """Have no `docker image prune` take the image of a revision that was well.
+
+        One that was built has its own name; one that was named by others is nobody's once that
+        name moves on to another. Raises EngineUnavailable.
+        """
+        image = deployment.inputs.image
+        if image.startswith(_ID):
+            digits = image.removeprefix(_ID)[:_NAME_DIGITS]
+            with contextlib.suppress(ImageNotFound):  # removed by force while its container runs
+                await self._images.tag(image, f"orchestrator/{deployment.plugin_id}:{digits}")
 
     def weighed(self, inputs: Inputs, policy: SecurityPolicy) -> tuple[Deployment | None, str]:
         """The deployment, or why it is refused today."""

@@ -64,6 +64,8 @@ class PluginEvent:
     subject: str = ""
     """The plugin it is about."""
     data: Mapping[str, JsonValue] = field(default_factory=lambda: MappingProxyType({}))
+    traceparent: str = ""
+    """Of the call in which it was published; CloudEvents' extension for traces."""
 
 
 def matches(subscription: str, event_type: str) -> bool:
@@ -75,6 +77,7 @@ def matches(subscription: str, event_type: str) -> bool:
 
 def as_cloud_event(event: PluginEvent) -> dict[str, JsonValue]:
     """In the CloudEvents JSON format's words."""
+    trace: dict[str, JsonValue] = {"traceparent": event.traceparent} if event.traceparent else {}
     return {
         "specversion": "1.0",
         "id": event.event_id,
@@ -83,5 +86,6 @@ def as_cloud_event(event: PluginEvent) -> dict[str, JsonValue]:
         "subject": event.subject,
         "time": datetime.fromtimestamp(event.at, tz=UTC).isoformat(),
         "datacontenttype": "application/json",
+        **trace,
         "data": dict(event.data),
     }

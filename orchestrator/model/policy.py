@@ -3,12 +3,13 @@
 from ipaddress import ip_network
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from orchestrator.model.base import Model, Name, Unexpected
 from orchestrator.model.databases import Database
 from orchestrator.model.git import GitSource
 from orchestrator.model.limits import ResourceLimits
+from orchestrator.model.monitoring import MonitoringConfig, switched
 from orchestrator.model.permissions import PermissionKind
 from orchestrator.model.runtime import Runtime
 
@@ -169,6 +170,21 @@ class CodePolicy(Model):
     max_result_kb: Annotated[int, Field(ge=1, le=4_096)] = 1_024
 
 
+class AnalyticsPolicy(Model):
+    """How long statistics are kept, and what is promised of calls."""
+
+    minutes_hours: Annotated[int, Field(ge=1, le=8_760)] = 24
+    """How many hours back there are figures by the minute."""
+    hours_days: Annotated[int, Field(ge=1, le=3_660)] = 35
+    """How many days back there are figures by the hour."""
+    days: Annotated[int, Field(ge=1, le=36_600)] = 400
+    """How many days back there are figures at all."""
+    max_mb: Annotated[int, Field(ge=1, le=65_536)] = 256
+    """Of the file; beyond it the oldest minutes go first, then hours, then days."""
+    slo_percent: Annotated[float, Field(ge=50, le=99.999)] = 99.0
+    """Of the calls that are to succeed; the rest is the error budget."""
+
+
 class SecurityPolicy(Model):
     """Without a file these defaults hold: no share, no capability, modest ceilings."""
 
@@ -194,11 +210,13 @@ class SecurityPolicy(Model):
     egress: EgressPolicy = EgressPolicy()
     events: EventPolicy = EventPolicy()
     code: CodePolicy = CodePolicy()
+    analytics: AnalyticsPolicy = AnalyticsPolicy()
 
 
 class InstanceConfig(Model):
     """`orchestrator.yaml`: one instance of the orchestrator."""
 
     policy: SecurityPolicy = SecurityPolicy()
+    monitoring: Annotated[MonitoringConfig, BeforeValidator(switched)] = MonitoringConfig()
     git: GitSource | None = None
     """Where what is wanted is read from; None leaves it to `up PATHS`."""

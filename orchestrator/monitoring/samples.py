@@ -13,6 +13,8 @@ class Sample:
 
     at: float
     """Seconds since the epoch."""
+    containers: int = 1
+    """How many of the plugin the sums are of."""
     memory_bytes: int | None = None
     memory_limit_bytes: int | None = None
     cpu_seconds_total: float | None = None

@@ -281,21 +281,31 @@ def _runtime_strong_enough(
             )
 
 
+def is_core_too_old(info: PluginInfo) -> bool:
+    """Whether the plugin needs a newer orchestrator."""
+    return older(CORE_VERSION, info.min_core_version)
+
+
+def is_core_too_new(info: PluginInfo) -> bool:
+    """Whether the plugin was made for an older one."""
+    return info.max_core_version is not None and older(info.max_core_version, CORE_VERSION)
+
+
 def _this_core(
     info: PluginInfo, manifest: PluginManifest, policy: SecurityPolicy
 ) -> Iterator[Refusal]:
-    if older(CORE_VERSION, info.min_core_version):
+    if is_core_too_old(info):
         yield Refusal(
             rule="core_too_old",
             field="plugin.yaml min_core_version",
             found=info.min_core_version,
             expected=f"at most {CORE_VERSION}, the version of this orchestrator",
         )
-    if info.max_core_version is not None and older(info.max_core_version, CORE_VERSION):
+    if is_core_too_new(info):
         yield Refusal(
             rule="core_too_new",
             field="plugin.yaml max_core_version",
-            found=info.max_core_version,
+            found=str(info.max_core_version),
             expected=f"at least {CORE_VERSION}, the version of this orchestrator",
         )
 

@@ -102,8 +102,9 @@ REFUSED: Mapping[str, str] = MappingProxyType(
 Beside them the filter looks at arguments: `socket` makes AF_UNIX and NETLINK_ROUTE sockets only,
 and AF_INET and AF_INET6 where a permission leads to some network; `clone` makes no namespaces;
 `clone3` is answered ENOSYS, as its arguments cannot be seen; `ioctl` does everything but TIOCSTI
-and TIOCLINUX; `personality` only asks. Calls in the dialect of another architecture (32 bits, x32)
-kill the process.
+and TIOCLINUX, which type into terminals, and FS_IOC_FSSETXATTR and FS_IOC_SETFLAGS, by which the
+owner of a file moves it out of the project whose quota counts it; `personality` only asks. Calls in
+the dialect of another architecture (32 bits, x32) kill the process.
 """
 
 

@@ -146,9 +146,11 @@ class RefusalLog:
         auditor: Auditor,
         now: Callable[[], float],
         repeated: frozenset[RefusalCode] = frozenset(),
+        total: Counter[str] | None = None,
     ) -> None:
-        """`repeated`: what else comes without end here."""
+        """`repeated`: what else comes without end here; `total` counts beyond this log's life."""
         self.counts: Counter[RefusalCode] = Counter()
+        self._total: Counter[str] = Counter() if total is None else total
         self._plugin_id = plugin_id
         self._action = action
         self._auditor = auditor
@@ -160,6 +162,7 @@ class RefusalLog:
     def note(self, refused: Refused) -> None:
         """One refusal. A plugin that repeats it without end fills no disk of ours."""
         self.counts[refused.code] += 1
+        self._total[refused.code] += 1
         told_at = self._told_at.get(refused.code)
         _, times = self._untold.pop(refused.code, (refused, 0))
         if told_at is not None and 0 <= self._now() - told_at < FLOOD_SECONDS:

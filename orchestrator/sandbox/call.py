@@ -5,7 +5,10 @@ A plugin's failure is a value: it is shown to the caller, counted and lived with
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
+
+ROOT: Final = "none"
+"""As a call's `parent`: its caller sent no trace, so one begins with it."""
 
 
 class FailureCode(StrEnum):
@@ -50,6 +53,9 @@ class Call:
     """None: unknown, the body is sent chunked."""
     caller: str = ""
     traceparent: str = ""
+    """W3C trace context, as the plugin sees it."""
+    parent: str = ""
+    """Where `traceparent` was made here: the caller's own, or ROOT. Empty where it was not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +74,8 @@ class Sink(Protocol):
 
     def on_body(self, chunk: bytes) -> None: ...
 
-    def on_end(self) -> None: ...
+    def on_end(self) -> CallFailure | None:
+        """What is wrong with the answer after all, where the sink is the one to find that."""
 
     def on_failure(self, failure: CallFailure) -> None:
         """Also after on_head and part of a body: then the answer is cut short."""

@@ -25,6 +25,8 @@ class RunningCall:
     """How many plugins called one another before; 0 for a call from outside."""
     chain: tuple[str, ...]
     """The plugins that wait for it, the outermost first; not the one that serves it."""
+    traceparent: str = ""
+    """Of the call that is served, for a plugin that passes on none."""
 
 
 class Callers(Protocol):
@@ -39,6 +41,7 @@ class _Entry:
     plugin_id: str
     request_id: str
     trace_id: str
+    traceparent: str
     ends_at: float
     depth: int
     chain: tuple[str, ...]
@@ -70,6 +73,7 @@ class CallLedger:
             plugin_id=plugin_id,
             request_id=request_id,
             trace_id=trace_id(traceparent),
+            traceparent=traceparent,
             ends_at=self._now() + deadline_seconds,
             depth=depth,
             chain=chain,
@@ -121,6 +125,7 @@ class CallLedger:
             deadline_seconds=max(0.0, min(entry.ends_at for entry in fitting) - self._now()),
             depth=max(entry.depth for entry in fitting),
             chain=tuple(dict.fromkeys(name for entry in fitting for name in entry.chain)),
+            traceparent=fitting[-1].traceparent,
         )
 
 
@@ -165,6 +170,7 @@ def inherit(caller: str, callee: str, served: RunningCall) -> RunningCall:
         deadline_seconds=served.deadline_seconds,
         depth=served.depth + 1,
         chain=(*served.chain, caller),
+        traceparent=served.traceparent,
     )
 
 

@@ -63,6 +63,8 @@ class CodeSandbox:
     """`run` is its life; before it and after `close` every call is refused."""
 
     def __init__(self, *, maker: BoxMaker, ground: Ground, auditor: Auditor, clock: Clock) -> None:
+        self.told: Callable[[str, float], object] = lambda _reason, _seconds: None
+        """Told of each run: how it ended, or the code of the error; seconds with all waiting."""
         self._maker = maker
         self._ground = ground
         self._auditor = auditor
@@ -119,7 +121,7 @@ class CodeSandbox:
         CodeStartFailed, CodeSandboxClosed and the engine's errors: then no code was run.
         """
         wish = Wish(language=language, permissions=permissions, limits=limits or LimitsOverride())
-        entry = self._entry(code, wish, actor)
+        entry, began = self._entry(code, wish, actor), self._clock.monotonic()
         try:
             async with self._place():
                 plan = await self._plan(wish)
@@ -127,10 +129,12 @@ class CodeSandbox:
                 body = job_of(code, context, seconds, self._ground.policy().code)
                 result = await self._run_in_box(plan, language, body, seconds)
         except OrchestratorError as error:
+            self.told(error.code, self._clock.monotonic() - began)
             self._auditor.record(
                 replace(entry, outcome=AuditOutcome.REFUSED, why=f"{error.code}: {error}")
             )
             raise
+        self.told(result.reason, self._clock.monotonic() - began)
         done = AuditOutcome.DONE if result.reason is CodeEnd.OK else AuditOutcome.FAILED
         self._auditor.record(replace(entry, outcome=done, why=result.reason))
         return result

@@ -20,6 +20,7 @@ from orchestrator.sandbox.database_ledger import DatabaseLedger
 from orchestrator.sandbox.database_target import DatabaseTarget
 from orchestrator.sandbox.listener import bind_unix, make_folder
 from orchestrator.sandbox.meter import NetworkMeter, TokenBucket
+from orchestrator.sandbox.party_counts import HostClass, PartyCounts
 
 _CHUNK_BYTES: Final = 1 << 16
 """Also the most that waits in one direction of a connection, twice over."""
@@ -47,7 +48,9 @@ class DatabaseBroker:
         auditor: Auditor,
         clock: Clock,
         limits: DatabaseLimits | None = None,
+        counts: PartyCounts | None = None,
     ) -> None:
+        counts = counts or PartyCounts()
         self._targets = targets
         self._meter = meter
         self._limits = limits or DatabaseLimits()
@@ -58,9 +61,14 @@ class DatabaseBroker:
             now=clock.now,
             # A client tries again and again while its database is down.
             repeated=frozenset({RefusalCode.CONNECT_FAILED}),
+            total=counts.refusals,
         )
         self._ledger = DatabaseLedger(
-            plugin_id=plugin_id, auditor=auditor, now=clock.now, monotonic=clock.monotonic
+            plugin_id=plugin_id,
+            auditor=auditor,
+            now=clock.now,
+            monotonic=clock.monotonic,
+            carried=counts.to(HostClass.DATABASE),
         )
         self._connects = TokenBucket(
             per_second=self._limits.connects_per_second,

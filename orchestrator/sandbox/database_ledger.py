@@ -6,6 +6,7 @@ from typing import Final
 
 from orchestrator.model.audit import AuditAction, AuditEntry, Auditor, AuditOutcome
 from orchestrator.sandbox.meter import TokenBucket
+from orchestrator.sandbox.party_counts import Carried
 
 _ENTRIES_PER_SECOND: Final = 1.0
 _ENTRIES_BURST: Final = 20
@@ -16,6 +17,8 @@ class Tally:
     """One connection's, or several ended ones' together."""
 
     database: str
+    carried: Carried
+    """Of all connections of the plugin, whoever tells of them."""
     connections: int = 1
     sent_bytes: int = 0
     """From the plugin to the database."""
@@ -23,9 +26,11 @@ class Tally:
 
     def sent(self, count: int) -> None:
         self.sent_bytes += count
+        self.carried.sent += count
 
     def received(self, count: int) -> None:
         self.received_bytes += count
+        self.carried.received += count
 
 
 class DatabaseLedger:
@@ -38,7 +43,9 @@ class DatabaseLedger:
         auditor: Auditor,
         now: Callable[[], float],
         monotonic: Callable[[], float],
+        carried: Carried | None = None,
     ) -> None:
+        self._carried = carried or Carried()
         self._plugin_id = plugin_id
         self._auditor = auditor
         self._now = now
@@ -50,7 +57,7 @@ class DatabaseLedger:
 
     def began(self, database: str) -> Tally:
         """A connection stands; what passes is counted in the tally."""
-        tally = Tally(database=database)
+        tally = Tally(database=database, carried=self._carried)
         self._live.add(tally)
         return tally
 
@@ -72,7 +79,8 @@ class DatabaseLedger:
     def _add(self, tally: Tally) -> None:
         self._live.discard(tally)
         whole = self._untold.setdefault(
-            tally.database, Tally(database=tally.database, connections=0)
+            tally.database,
+            Tally(database=tally.database, carried=self._carried, connections=0),
         )
         whole.connections += tally.connections
         whole.sent_bytes += tally.sent_bytes

@@ -22,6 +22,7 @@ from orchestrator.sandbox.egress_uplink import Dialler, Uplink, Upstream
 from orchestrator.sandbox.http_head import malformed
 from orchestrator.sandbox.http_server import BrokerServer, ClientConnection
 from orchestrator.sandbox.meter import NetworkMeter, TokenBucket
+from orchestrator.sandbox.party_counts import HostClass, PartyCounts
 
 EGRESS_SOCKET: Final = "egress.sock"
 _MAX_HEAD_BYTES: Final = 32_768
@@ -59,7 +60,9 @@ class EgressBroker:
         clock: Clock,
         uplink: Uplink,
         bounds: EgressBounds | None = None,
+        counts: PartyCounts | None = None,
     ) -> None:
+        self._counts = counts or PartyCounts()
         self._plugin_id = plugin_id
         self._rules = rules
         self._meter = meter
@@ -74,7 +77,11 @@ class EgressBroker:
             lookups=self._bounds.lookups,
         )
         self._refusals = RefusalLog(
-            plugin_id=plugin_id, action=AuditAction.EGRESS, auditor=auditor, now=clock.now
+            plugin_id=plugin_id,
+            action=AuditAction.EGRESS,
+            auditor=auditor,
+            now=clock.now,
+            total=self._counts.refusals,
         )
         self._bucket = TokenBucket(
             per_second=self._bounds.requests_per_second,
@@ -156,7 +163,14 @@ class EgressBroker:
         self, client: ClientConnection, request: EgressRequest, upstream: Upstream
     ) -> None:
         """Everything from here on is allowed, counted and taken down when it ends."""
-        relay = Relay(client, upstream, self._meter, idle_seconds=self._bounds.idle_seconds)
+        public = upstream.address.is_global
+        relay = Relay(
+            client,
+            upstream,
+            self._meter,
+            carried=self._counts.to(HostClass.PUBLIC if public else HostClass.PRIVATE),
+            idle_seconds=self._bounds.idle_seconds,
+        )
         began = self._clock.monotonic()
         try:
             if request.tunnel:

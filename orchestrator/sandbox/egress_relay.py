@@ -17,6 +17,7 @@ from orchestrator.sandbox.egress_uplink import Upstream
 from orchestrator.sandbox.http_head import malformed
 from orchestrator.sandbox.http_server import LINGER_SECONDS, PIECE_BYTES, ClientConnection
 from orchestrator.sandbox.meter import NetworkMeter
+from orchestrator.sandbox.party_counts import Carried
 
 _Way = Callable[[], Awaitable[None]]
 
@@ -42,7 +43,10 @@ class Relay:
         meter: NetworkMeter,
         *,
         idle_seconds: float,
+        carried: Carried,
     ) -> None:
+        """`carried` sums up what all connections of the plugin passed."""
+        self._carried = carried
         self.sent = self.received = 0
         """Bytes to and from the host; of TLS that the broker speaks, what is inside it."""
         self.ending = Ending.REVOKED  # until it ends in its own way
@@ -107,6 +111,7 @@ class Relay:
     async def _send(self, data: bytes) -> None:
         allowed = self._take(data)
         self.sent += len(allowed)
+        self._carried.sent += len(allowed)
         writer = self._upstream.writer
         if writer.is_closing():
             raise ConnectionResetError
@@ -124,6 +129,7 @@ class Relay:
         while piece := await self._upstream.reader.read(PIECE_BYTES):
             allowed = self._take(piece)
             self.received += len(allowed)
+            self._carried.received += len(allowed)
             await self._client.send(allowed)
             self._moved_at = self._clock()
             if len(allowed) < len(piece):

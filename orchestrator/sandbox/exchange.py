@@ -10,6 +10,13 @@ from urllib.parse import quote
 
 from orchestrator.sandbox.call import Call, CallFailure, FailureCode, Sink
 from orchestrator.sandbox.deadlines import Deadline
+from orchestrator.sandbox.observer import (
+    CALLER_ERROR,
+    CALLER_LEFT,
+    OK,
+    PLUGIN_ERROR,
+    CallWatch,
+)
 from orchestrator.sandbox.wire import PluginConnection
 
 BUFFER_BYTES: Final = 65_536
@@ -30,6 +37,7 @@ class Exchange:
     """The caller's side calls send, finish, abandon and hold; the lane's side assign and fail."""
 
     __slots__ = (
+        "_began",
         "_body",
         "_connection",
         "_deadline",
@@ -37,13 +45,28 @@ class Exchange:
         "_max_response_bytes",
         "_request_done",
         "_sink",
+        "_status",
+        "_waited",
+        "_watch",
         "call",
         "repeat",
     )
 
     def __init__(
-        self, call: Call, sink: Sink, line: Line, *, max_response_bytes: int, repeat: str
+        self,
+        call: Call,
+        sink: Sink,
+        line: Line,
+        *,
+        max_response_bytes: int,
+        repeat: str,
+        watch: CallWatch | None = None,
     ) -> None:
+        """`watch` is told how it ends; None for what is no call of a plugin's."""
+        self._watch = watch
+        self._began = watch.monotonic() if watch is not None else 0.0
+        self._waited = -1.0
+        self._status = 0
         self.call = call
         self.repeat = repeat
         self._sink: Sink | None = sink
@@ -98,6 +121,7 @@ class Exchange:
         """
         if self.over:
             return
+        self._tell(CALLER_LEFT)
         if self._connection is None or not self._request_done:
             self._end()
         else:
@@ -118,6 +142,8 @@ class Exchange:
     def assign(self, connection: PluginConnection) -> None:
         """A connection is free: everything that waited goes out."""
         self._connection = connection
+        if self._watch is not None:
+            self._waited = self._watch.monotonic() - self._began
         body, self._body = self._body, bytearray()
         connection.begin(self._head(), self, max_body_bytes=self._max_response_bytes)
         if body:
@@ -134,10 +160,12 @@ class Exchange:
         sink = self._end()
         if sink is not None:
             sink.on_failure(failure)
+            self._tell(failure.code)
 
     # -- the connection's side ------------------------------------------------------------------
 
     def on_reply_head(self, status: int, content_type: str, content_length: int | None) -> None:
+        self._status = status
         if self._sink is not None:
             self._sink.on_head(status, content_type, content_length)
 
@@ -149,7 +177,8 @@ class Exchange:
         self._connection = None  # it is free again, and not ours to close
         sink = self._end()
         if sink is not None:
-            sink.on_end()
+            failure = sink.on_end()
+            self._tell(failure.code if failure is not None else _outcome(self._status))
 
     def on_reply_failure(self, failure: CallFailure) -> None:
         self.fail(
@@ -163,6 +192,14 @@ class Exchange:
             self._sink.on_request_flow(paused=paused)
 
     # -------------------------------------------------------------------------------------------
+
+    def _tell(self, outcome: str) -> None:
+        """Once: what comes after the first end is nobody's any more."""
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            seconds = watch.monotonic() - self._began
+            waited = self._waited if self._waited >= 0 else seconds
+            watch.observer.ended(watch.plugin_id, self.call, outcome, seconds, waited)
 
     def _expire(self) -> None:
         started = self.running
@@ -223,6 +260,12 @@ class Exchange:
         return head.encode() + b"\r\n"
 
 
+def _outcome(status: int) -> str:
+    if status < 400:  # noqa: PLR2004 - HTTP's own classes
+        return OK
+    return CALLER_ERROR if status < 500 else PLUGIN_ERROR  # noqa: PLR2004
+
+
 def _escaped(line: str) -> str:
     """Whoever made the call should have: no text of a caller's ends its line and begins another."""
     text = line.removesuffix("\r\n")
@@ -236,7 +279,7 @@ class _Nobody:
 
     def on_body(self, chunk: bytes) -> None: ...
 
-    def on_end(self) -> None: ...
+    def on_end(self) -> CallFailure | None: ...
 
     def on_failure(self, failure: CallFailure) -> None: ...
 

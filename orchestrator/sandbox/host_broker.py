@@ -25,6 +25,7 @@ from orchestrator.sandbox.host_events import read_event
 from orchestrator.sandbox.http_head import RequestHead, malformed, shown
 from orchestrator.sandbox.http_server import BrokerServer, ClientConnection, RequestReader
 from orchestrator.sandbox.meter import TokenBucket
+from orchestrator.sandbox.party_counts import PartyCounts
 
 HOST_SOCKET: Final = "host.sock"
 _MAX_HEAD_BYTES: Final = 16_384
@@ -54,6 +55,7 @@ class HostBroker:
         auditor: Auditor,
         clock: Clock,
         bounds: HostBounds | None = None,
+        counts: PartyCounts | None = None,
     ) -> None:
         self._grant = grant
         self._neighbours = neighbours
@@ -63,6 +65,7 @@ class HostBroker:
             action=AuditAction.HOST_CALL,
             auditor=auditor,
             now=clock.now,
+            total=(counts or PartyCounts()).refusals,
         )
         self._bucket = TokenBucket(
             per_second=self._bounds.requests_per_second,
@@ -202,7 +205,7 @@ class HostBroker:
             content_type=_header(head, b"content-type", _TYPE) or "application/json",
             content_length=size,
             caller=f"plugin:{self._grant.plugin_id}",
-            traceparent=_header(head, b"traceparent", _WORD),
+            traceparent=_header(head, b"traceparent", _WORD) or inherited.traceparent,
         )
 
     async def _while_connected(

@@ -39,6 +39,11 @@ class CallLane:
         """Calls that run or wait."""
         return len(self._live)
 
+    @property
+    def waiting(self) -> int:
+        """Those of them that wait."""
+        return len(self._waiting)
+
     def join(self, connection: PluginConnection) -> None:
         self._connections.add(connection)
 

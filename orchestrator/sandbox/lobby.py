@@ -52,8 +52,8 @@ class Lobby:
         self._on_arrival()
         return exchange
 
-    def check_input(self, tool_name: str, body: bytes) -> CallFailure | None:
-        return self._desk.check_input(tool_name, body)
+    def check_input(self, call: Call, body: bytes) -> CallFailure | None:
+        return self._desk.check_input(call, body)
 
     def deadline_seconds(self, wished: float | None) -> float:
         return self._desk.deadline_seconds(wished)

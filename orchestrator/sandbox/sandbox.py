@@ -21,6 +21,7 @@ from orchestrator.sandbox.event_sink import EVENT_SECONDS, EventEnd, EventSink
 from orchestrator.sandbox.exchange import Exchange
 from orchestrator.sandbox.lane import CallLane, OwnLine
 from orchestrator.sandbox.listener import SandboxListener
+from orchestrator.sandbox.observer import CallWatch
 from orchestrator.sandbox.wire import PluginConnection
 
 HANDSHAKE_SECONDS: Final = 2.0
@@ -61,6 +62,7 @@ class PluginSandbox:
         calls: CallPolicy,
         wheel: DeadlineWheel,
         ledger: CallLedger | None = None,
+        watch: CallWatch | None = None,
         on_change: Callable[["PluginSandbox"], None],
     ) -> None:
         self.sandbox_id = sandbox_id
@@ -70,7 +72,7 @@ class PluginSandbox:
         """Why it is stuck."""
         self.used_at = 0.0
         """When a call or an event was last at it, by the loop's clock; 0 if none ever was."""
-        self._desk = Desk(info=info, limits=limits, calls=calls)
+        self._desk = Desk(info=info, limits=limits, calls=calls, watch=watch)
         self._wheel = wheel
         self._on_change = on_change
         # Only a plugin that may call others has calls of its own that could inherit anything.
@@ -123,6 +125,11 @@ class PluginSandbox:
         """Calls that run or wait."""
         return self._calls.in_flight
 
+    @property
+    def waiting(self) -> int:
+        """Those of them that wait for a connection."""
+        return self._calls.waiting
+
     def mark_ready(self) -> None:
         """It was initialised: calls may come."""
         if self.state is SandboxState.STARTING:
@@ -164,7 +171,7 @@ class PluginSandbox:
         self._desk.calls, self._calls.max_queue = calls, calls.max_queue
 
     def end_calls(self, code: FailureCode, detail: str) -> None:
-        for lane in (self._calls, self._control, self._events):
+        for lane in self._lanes.values():
             lane.fail_all(code, detail)
 
     # -- calls ----------------------------------------------------------------------------------
@@ -191,9 +198,9 @@ class PluginSandbox:
             )
         self._calls.enter(exchange)
 
-    def check_input(self, tool_name: str, body: bytes) -> CallFailure | None:
+    def check_input(self, call: Call, body: bytes) -> CallFailure | None:
         """See Door."""
-        return self._desk.check_input(tool_name, body)
+        return self._desk.check_input(call, body)
 
     def deadline_seconds(self, wished: float | None) -> float:
         """See Door."""

@@ -116,17 +116,17 @@ class OutputCheck:
     def on_body(self, chunk: bytes) -> None:
         self._body += chunk
 
-    def on_end(self) -> None:
+    def on_end(self) -> CallFailure | None:
         status, content_type = self._head
         body = bytes(self._body)
         failure = self._tool.check_output(body) if status < 300 else None  # noqa: PLR2004 - success
         if failure is not None:
             self._sink.on_failure(failure)
-            return
+            return failure
         self._sink.on_head(status, content_type, len(body))
         if body:
             self._sink.on_body(body)
-        self._sink.on_end()
+        return self._sink.on_end()
 
     def on_failure(self, failure: CallFailure) -> None:
         self._sink.on_failure(failure)

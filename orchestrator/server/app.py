@@ -23,16 +23,20 @@ from orchestrator.manager.statuses import state_trouble, status, statuses
 from orchestrator.model.base import Model
 from orchestrator.model.events import as_cloud_event
 from orchestrator.model.status import LastWords
+from orchestrator.monitoring.stack.stack import MonitoringStack
 from orchestrator.policy.explain import explain
 from orchestrator.sandbox.code import CodeSandbox
+from orchestrator.server.analytics_routes import AnalyticsApi
 from orchestrator.server.audit_routes import AuditApi
 from orchestrator.server.backup_routes import backup_route
 from orchestrator.server.code_route import code_route
 from orchestrator.server.event_routes import EventApi
 from orchestrator.server.gitops_routes import GitOpsApi
+from orchestrator.server.metrics_server import MetricsListener, metrics_route
 from orchestrator.server.permission_routes import PermissionApi
 from orchestrator.server.problems import PROBLEM_TYPE, RETRY_AFTER_SECONDS, error_problem
 from orchestrator.server.rollout_routes import RolloutApi
+from orchestrator.server.switch_routes import SwitchApi
 from orchestrator.server.ui_server import UiListener, ui_route
 from orchestrator.store.audit_log import AuditLog
 
@@ -49,6 +53,8 @@ class ApplyRequest(Model):
 
     paths: tuple[str, ...] = Field(min_length=1)
     config: str | None = None
+    monitoring: bool | None = None
+    """Whether the monitoring stack is to run, whatever the file says; None: as it was."""
     environment: str | None = None
 
 
@@ -90,8 +96,12 @@ class Api:
         permissions: PermissionApi,
         events: EventApi,
         rollouts: RolloutApi,
+        switch: SwitchApi,
         gitops: GitOpsApi,
         backups: Backups,
+        analytics: AnalyticsApi,
+        metrics: MetricsListener,
+        stack: MonitoringStack,
         now: Callable[[], float],
         shut_down: Callable[[], None],
     ) -> None:
@@ -106,8 +116,12 @@ class Api:
         self._permissions = permissions
         self._events = events
         self._rollouts = rollouts
+        self._switch = switch
         self._gitops = gitops
         self._backups = backups
+        self._analytics = analytics
+        self._metrics = metrics
+        self._stack = stack
         self._now = now
         self._shut_down = shut_down
 
@@ -125,9 +139,13 @@ class Api:
                 *self._permissions.routes(),
                 *self._events.routes(),
                 *self._rollouts.routes(),
+                *self._switch.routes(),
                 *self._gitops.routes(),
                 ui_route(self._ui),
                 backup_route(self._backups),
+                *self._analytics.routes(),
+                metrics_route(self._metrics.scrape),
+                Route("/v1/monitoring", self.monitoring, methods=["GET"]),
             ],
             exception_handlers={OrchestratorError: _problem},
         )
@@ -148,7 +166,9 @@ class Api:
             "plugins": len(self._manager.fleet.deployments),
             "state_trouble": state_trouble(self._manager.fleet)
             or self._audit.trouble
-            or self._events.desk.trouble,
+            or self._events.desk.trouble
+            or self._analytics.trouble,
+            "metrics": self._metrics.state,
             "audit_entries_lost": self._audit.lost,
             "engine": engine,
         }
@@ -160,8 +180,12 @@ class Api:
             [Path(path) for path in wish.paths],
             Path(wish.config) if wish.config is not None else None,
             wish.environment,
+            monitoring=wish.monitoring,
         )
         return JSONResponse({"plugins": names})
+
+    async def monitoring(self, request: Request) -> Response:
+        return JSONResponse(asdict(self._stack.state()))
 
     async def plugins(self, request: Request) -> Response:
         return JSONResponse([asdict(row) for row in statuses(self._manager.fleet)])
@@ -221,6 +245,7 @@ class Api:
         if wish.down:
             self._gitops.commands.forget()  # it would bring everything back
             await self._code.close()
+            await self._stack.close()
             swept = await self._manager.down(with_volumes=wish.volumes)
         self._shut_down()
         return JSONResponse({"containers": swept[0], "volumes": swept[1]})

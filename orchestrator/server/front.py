@@ -40,6 +40,9 @@ class Router(Protocol):
     def admitted(self, plugin_id: str) -> Door | CallFailure:
         """The same for a call that was let in already."""
 
+    def refused(self, plugin_id: str, call: Call, failure: CallFailure) -> None:
+        """The call was answered without being dispatched."""
+
 
 class _Pipelined(Exception):
     """A request before the last one's answer: no client of ours does, and answers could cross."""
@@ -71,7 +74,7 @@ class FrontProtocol(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._sandbox: Door | None = None
         self._plugin_id = ""
-        """Of a tool call whose input is still gathered in `_input`."""
+        """Of the call; a tool's input is gathered in `_input` while there is a `_sandbox`."""
         self._input = bytearray()
         self._received = self._stray = 0
         """Bytes of the body; bytes since then that are none: a trailer, a chunk's extension."""
@@ -166,15 +169,16 @@ class FrontProtocol(asyncio.Protocol):
         except OrchestratorError as error:
             answer.problem(*error_problem(error))
             return
+        self._plugin_id = plugin_id
         length = self._headers.get(b"content-length")
         if isinstance(sandbox, CallFailure):
             if sandbox.code is FailureCode.DAEMON_STOPPING:
                 answer.close_after()  # the next connection is the next daemon's
-            answer.on_failure(sandbox)
+            self._refuse(answer, sandbox)
         elif length is not None and int(length) > self._router.max_request_bytes:
             self._too_large()
         elif b"x-tool" in self._headers:
-            self._sandbox, self._plugin_id = sandbox, plugin_id
+            self._sandbox = sandbox
             self._ask_for_body()
         else:
             chunked = b"transfer-encoding" in self._headers
@@ -201,10 +205,10 @@ class FrontProtocol(asyncio.Protocol):
             answer.problem(*error_problem(error))
             return
         if isinstance(sandbox, CallFailure):
-            answer.on_failure(sandbox)
+            self._refuse(answer, sandbox)
             return
         call = self._call(sandbox, len(body))
-        failure = sandbox.check_input(call.tool, body)
+        failure = sandbox.check_input(call, body)
         if failure is not None:
             answer.on_failure(failure)
             return
@@ -217,13 +221,17 @@ class FrontProtocol(asyncio.Protocol):
         exchange = sandbox.dispatch(call, answer)
         self._exchange = None if exchange.over else exchange
 
-    def _call(self, sandbox: Door, size: int | None) -> Call:
+    def _refuse(self, answer: Answer, failure: CallFailure) -> None:
+        """Before it was dispatched, so that nobody else tells of it."""
+        self._router.refused(self._plugin_id, self._call(None, 0), failure)
+        answer.on_failure(failure)
+
+    def _call(self, sandbox: Door | None, size: int | None) -> Call:
         wished = self._headers.get(b"x-deadline-ms", b"")
+        deadline = int(wished) / 1000 if _MILLISECONDS.fullmatch(wished) else None
         return Call(
             request_id=self._header(b"x-request-id", _WORD) or f"r{next(_REQUEST_IDS)}",
-            deadline_seconds=sandbox.deadline_seconds(
-                int(wished) / 1000 if _MILLISECONDS.fullmatch(wished) else None
-            ),
+            deadline_seconds=sandbox.deadline_seconds(deadline) if sandbox is not None else 0.0,
             tool=self._header(b"x-tool", _WORD) or "(none)" if b"x-tool" in self._headers else "",
             content_type=self._header(b"content-type", _TYPE) or "application/json",
             content_length=size,
@@ -237,21 +245,23 @@ class FrontProtocol(asyncio.Protocol):
         return value.decode() if shape.fullmatch(value) else ""
 
     def _too_large(self) -> None:
-        self._drop_exchange()
+        exchange, self._exchange = self._exchange, None
         self._sandbox = None
         self._input.clear()
         if self._answer is None:  # answered already, and still it sends
             self._transport.close()
             return
         most = self._router.max_request_bytes
-        self._answer.close_after()
-        self._answer.on_failure(
-            CallFailure(
-                code=FailureCode.REQUEST_TOO_LARGE,
-                detail=f"found a body of more than {most} bytes (policy.calls.max_request_mb)",
-                repeat="safe",
-            )
+        failure = CallFailure(
+            code=FailureCode.REQUEST_TOO_LARGE,
+            detail=f"found a body of more than {most} bytes (policy.calls.max_request_mb)",
+            repeat="safe",
         )
+        self._answer.close_after()
+        if exchange is not None:
+            exchange.fail(failure)
+        else:
+            self._refuse(self._answer, failure)
 
     def _drop_exchange(self) -> None:
         if self._exchange is not None:

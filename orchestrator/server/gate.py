@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator.sandbox.call import CallFailure, FailureCode
+from orchestrator.sandbox.call import Call, CallFailure, FailureCode
 from orchestrator.sandbox.desk import Door
 from orchestrator.server.front import Router
 from orchestrator.server.problems import PROBLEM_TYPE, RETRY_AFTER_SECONDS, failure_problem
@@ -42,6 +42,10 @@ class Gate:
     def admitted(self, plugin_id: str) -> Door | CallFailure:
         """For a call that came before the gate was shut."""
         return self._router.admitted(plugin_id)
+
+    def refused(self, plugin_id: str, call: Call, failure: CallFailure) -> None:
+        """See Router."""
+        self._router.refused(plugin_id, call, failure)
 
     def watch(self, app: ASGIApp) -> ASGIApp:
         """`app` behind the same gate: what only looks is let in to the last."""

@@ -179,6 +179,11 @@ class EventLog:
             for row in reversed(rows)
         ]
 
+    def dead_counts(self) -> dict[str, int]:
+        """How many there are, by subscriber."""
+        rows = self._connection.execute("SELECT subscriber, COUNT(*) FROM dead GROUP BY subscriber")
+        return dict(rows.fetchall())
+
     def dead_events(self, subscribers: Sequence[str]) -> set[str]:
         """Ids of the events of which these have dead letters."""
         rows = self._connection.execute(

@@ -27,6 +27,13 @@ def test_a_full_volume_is_an_error_to_the_plugin_and_no_more(arena: Arena) -> No
     assert keeper.status()["restarts"] == before
 
 
+def test_a_file_cannot_be_moved_out_of_the_quota_that_counts_it(arena: Arena) -> None:
+    found = arena.keeper("leave_project", path="/data/elsewhere", project=0)
+    arena.keeper("remove", path="/data/elsewhere")
+
+    assert found == {"error": "EPERM", "flags": "EPERM"}
+
+
 @on_gvisor_too
 @pytest.mark.parametrize(("path", "mb"), [("/tmp", TMP_MB), ("/dev/shm", 1)])
 def test_a_disk_in_memory_is_full_at_its_size_and_free_again_afterwards(

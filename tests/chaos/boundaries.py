@@ -17,16 +17,23 @@ from orchestrator.store.sqlite import SqliteStore
 
 VERBS: Final = {
     *("create", "start", "stop", "remove", "set_cpu"),  # containers
+    *("pause", "unpause"),  # of those that sleep
+    *("set_limits", "rename", "leave"),  # of those that somebody changed
     *("connect", "disconnect"),  # networks
-    "ensure",  # volumes
-    *("pull", "build", "import_root"),  # images
+    *("ensure", "write"),  # volumes
+    *("pull", "build", "import_root", "tag"),  # images
 }
+READING: Final = {
+    *("list", "inspect", "events", "logs", "info"),
+    *("find", "read_file", "labels", "best", "read"),
+}
+"""The verbs that change nothing."""
 CLOCKWORK: Final = {"audit", "meter", "network", "checkpoint"}
 """Kinds of records that are written from time to time, whatever happens."""
 
 
 class Killed(BaseException):
-    """What a held daemon's write meets: nothing of it is done, and nobody catches it."""
+    """What a held daemon's deed meets: nothing of it is done, and nobody catches it."""
 
 
 class Boundaries:
@@ -56,7 +63,7 @@ class Boundaries:
 
     async def around(self, words: str, do: Callable[[], Any]) -> Any:
         if self._held:
-            await asyncio.Event().wait()  # until its task is thrown away
+            raise Killed  # not to wait: what is shielded is thrown away by nobody
         here = self._comes_to(words)
         if here and self._before:
             await self._stop()
@@ -93,9 +100,7 @@ class Boundaries:
         return len(self.passed) == self._at
 
     async def _stop(self) -> None:
-        self.hold()
-        self._killed.set()
-        await asyncio.Event().wait()
+        self._die()
 
     def _die(self) -> None:
         self.hold()

@@ -70,6 +70,8 @@ def _child(boundaries: Boundaries, arguments: list[str], log: Path) -> None:
                 images=Wrapped(backends.images, boundaries),
                 volumes=Wrapped(backends.volumes, boundaries),
                 networks=Wrapped(backends.networks, boundaries),
+                pausing=Wrapped(backends.pausing, boundaries),
+                repairs=Wrapped(backends.repairs, boundaries),
             )
 
     with pytest.MonkeyPatch.context() as patch:

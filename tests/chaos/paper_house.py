@@ -8,6 +8,7 @@ it: tests/chaos/test_killed_daemon.py does that, with processes and containers.
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,11 +22,18 @@ from orchestrator.daemon.build import Backends, Daemon, build
 from orchestrator.daemon.router import ManagerRouter
 from orchestrator.daemon.run import _tasks as tasks_of
 from orchestrator.daemon.settings import DaemonSettings
-from orchestrator.engine.base import LABEL_PLUGIN
+from orchestrator.engine.base import LABEL_PLUGIN, LABEL_ROLE, LABEL_SANDBOX
+from orchestrator.engine.base_image import base_tag
+from orchestrator.engine.guard_image import guard_recipe, guard_tag
 from orchestrator.engine.memory import MemoryEngine
 from orchestrator.engine.memory_networks import MemoryNetworks
 from orchestrator.engine.memory_stores import MemoryImages, MemoryVolumes
+from orchestrator.engine.memory_usage import MemoryUsages
+from orchestrator.engine.pausing import MemoryPausing
+from orchestrator.engine.repairs import MemoryRepairs
 from orchestrator.engine.share_mounts import ShareMounts
+from orchestrator.manager import networks
+from orchestrator.manager.network_guard import LABEL_GUARDS, ROLE_PAUSE
 from orchestrator.manager.statuses import statuses
 from orchestrator.model.container import ContainerPhase
 from orchestrator.sandbox.call import Call, CallFailure, Reply
@@ -35,6 +43,10 @@ from tests.support.paper import Players
 
 SECONDS: Final = 60.0
 """No wait of a test is longer, on however busy a machine."""
+
+
+METADATA: Final = "/plugin/plugin.yaml"
+NETWORK: Final = "network_access"
 
 
 class TurnedClock(SystemClock):
@@ -57,6 +69,9 @@ class PaperHouse:
         self.engine = MemoryEngine(clock=self.clock)
         self.images, self.volumes = MemoryImages(), MemoryVolumes()
         self.networks = MemoryNetworks()
+        self.images.add(base_tag())
+        self.images.add(guard_tag(guard_recipe()))
+        self.usages = MemoryUsages()
         self.players = Players(self.engine)
         self.config = folder / "orchestrator.yaml"
         # An update would wait two seconds, each time, to see that the new one stays well.
@@ -65,6 +80,9 @@ class PaperHouse:
         self.manifests.mkdir()
         self.boundaries = Boundaries()
         self.boundaries.watch_store(monkeypatch)
+        monkeypatch.setattr(networks, "TURN_SECONDS", 0.05)  # nobody waits for whole turns here
+        self.numbers = itertools.count(1)
+        """For whatever is to be new each time."""
         self.answered = False
         """Whether what `die` was given came to its end: then it holds, whatever is killed."""
         self.daemon: Daemon
@@ -73,20 +91,20 @@ class PaperHouse:
 
     def plugin(self, plugin_id: str, *, image: str = "1", info: Any = None, **spec: Any) -> None:
         """An image with the plugin's metadata, and the manifest that deploys it."""
-        about = {
-            "plugin_id": plugin_id,
-            "name": plugin_id,
-            "version": "1.0.0",
-            "author": "Somebody",
-            "description": "Made for one test.",
-            "category": "integration",
-            "entry_point": "/plugin/none",
-            **(info or {}),
-        }
         reference = f"{plugin_id}:{image}"
-        self.images.add(reference, files={"/plugin/plugin.yaml": yaml.safe_dump(about).encode()})
-        body = {"source": {"image": reference}, **spec}
-        manifest = {"apiVersion": "orchestrator/v1", "kind": "Plugin", "spec": body}
+        files = {METADATA: _about(plugin_id, info or {}).encode()}
+        self.images.add(reference, files=files)
+        self._manifest(plugin_id, {"source": {"image": reference}, **spec})
+
+    def folder(self, plugin_id: str, *, info: Any = None, **spec: Any) -> None:
+        """A folder with the plugin's metadata, of which an image is built, and its manifest."""
+        folder = self.manifests.parent / plugin_id
+        folder.mkdir(exist_ok=True)
+        (folder / "plugin.yaml").write_text(_about(plugin_id, info or {}))
+        self._manifest(plugin_id, {"source": {"build": str(folder)}, **spec})
+
+    def _manifest(self, plugin_id: str, spec: Any) -> None:
+        manifest = {"apiVersion": "orchestrator/v1", "kind": "Plugin", "spec": spec}
         text = yaml.safe_dump({**manifest, "metadata": {"name": plugin_id}})
         (self.manifests / f"{plugin_id}.yaml").write_text(text)
 
@@ -105,7 +123,10 @@ class PaperHouse:
             volumes=self._wrap(self.volumes),
             disks=self.volumes,
             networks=self._wrap(self.networks),
+            usages=self.usages,
             shares=ShareMounts(self.settings.share_mounts, address="memory://"),
+            pausing=self._wrap(MemoryPausing(self.engine)),
+            repairs=self._wrap(MemoryRepairs(self.engine)),
         )
         async with (
             build(self.settings, backends, clock=self.clock, shut_down=lambda: None) as self.daemon,
@@ -128,31 +149,48 @@ class PaperHouse:
         else:
             await self.daemon.manager.down(with_volumes=False)
 
-    async def die(self, act: Callable[[], Awaitable[Any]], *, at: int, before: bool) -> bool:
-        """Kill the daemon that `act` makes work at that boundary; False if it never got there."""
+    async def die(
+        self,
+        act: Callable[[], Awaitable[Any]],
+        *,
+        at: int,
+        before: bool,
+        done: Callable[[], Awaitable[Any]] | None = None,
+    ) -> bool:
+        """Kill the daemon that `act` makes work at that boundary; False if it never got there.
+
+        It has until `done` comes to its end: by default, until all is as the manifests say.
+        """
         self.answered = False
         killed = self.boundaries.arm(at, before=before)
         try:
             async with self.daemon_runs():
-                await self._act_until(act, killed)
+                await self._act_until(act, done or self.converged, killed)
                 self.boundaries.hold()
         except* Killed:
             pass
         self.boundaries.release()
         return killed.is_set()
 
-    async def _act_until(self, act: Callable[[], Awaitable[Any]], killed: asyncio.Event) -> None:
+    async def _act_until(
+        self,
+        act: Callable[[], Awaitable[Any]],
+        done: Callable[[], Awaitable[Any]],
+        killed: asyncio.Event,
+    ) -> None:
         async with asyncio.timeout(SECONDS), asyncio.TaskGroup() as group:
-            acting = group.create_task(self._act(act))
+            acting = group.create_task(self._act(act, done))
             died = group.create_task(killed.wait())
             await asyncio.wait({acting, died}, return_when=asyncio.FIRST_COMPLETED)
             acting.cancel()
             died.cancel()
 
-    async def _act(self, act: Callable[[], Awaitable[Any]]) -> None:
+    async def _act(
+        self, act: Callable[[], Awaitable[Any]], done: Callable[[], Awaitable[Any]]
+    ) -> None:
         await act()
         self.answered = True
-        await self.converged()
+        await done()
 
     # -- what there is --------------------------------------------------------------------------
 
@@ -164,7 +202,7 @@ class PaperHouse:
                 while found:
                     await asyncio.sleep(0.005)  # it looks from outside, as a user would
                     found = await self.amiss()
-        assert found == []
+        assert found == [], found
 
     async def amiss(self) -> list[str]:
         """What is not as the manifests say, in words; the oracle knows no digest and no plan."""
@@ -172,16 +210,14 @@ class PaperHouse:
         wanted = {each["metadata"]["name"]: each["spec"] for each in manifests}
         containers = await self.engine.list({})
         found = [f"{c.name} is {c.phase}" for c in containers if c.phase != ContainerPhase.RUNNING]
-        images = sorted(
-            (spec.plugin_id, spec.image)
-            for spec in (self.engine.spec(c.container_id) for c in containers)
-        )
+        specs = [self.engine.spec(c.container_id) for c in containers if not c.label(LABEL_ROLE)]
+        there = sorted([(spec.plugin_id, await self._held(spec.image)) for spec in specs])
         due = []
         for name, spec in sorted(wanted.items()):
-            image = await self.images.find(spec["source"]["image"])
-            due += [(name, image)] * spec.get("replicas", 1)
-        if images != due:
-            found.append(f"found {images}, expected {due}")
+            due += [(name, await self._asked(spec["source"]))] * spec.get("replicas", 1)
+        if there != due:
+            found.append(f"found {there}, expected {due}")
+        found += await self._networks_amiss(wanted)
         rows = statuses(self.daemon.manager.fleet)
         found += [
             f"{row.plugin_id}: {row.status} {row.detail}"
@@ -192,10 +228,30 @@ class PaperHouse:
             found.append(f"status tells of {[row.plugin_id for row in rows]}")
         return found
 
+    async def _held(self, image: str) -> tuple[str, bytes | None]:
+        """(image, its metadata): of one that was built its name is nobody's but the product's."""
+        name = "" if image.startswith("orchestrator/") else image
+        return name, await self.images.read_file(image, METADATA, max_bytes=1 << 20)
+
+    async def _asked(self, source: dict[str, str]) -> tuple[str, bytes | None]:
+        """The same as the user's files have it."""
+        if "build" in source:
+            return "", (Path(source["build"]) / "plugin.yaml").read_bytes()
+        return await self._held(await self.images.find(source["image"]) or "")
+
+    async def _networks_amiss(self, wanted: dict[str, Any]) -> list[str]:
+        """One network and one pause for each plugin that is granted one, and no helper."""
+        due = sorted(n for n, spec in wanted.items() if NETWORK in spec.get("permissions", ()))
+        roles = [(c.label(LABEL_ROLE), c.label(LABEL_GUARDS)) for c in await self.engine.list({})]
+        there = sorted(role for role in roles if role[0])
+        networks = [network.label(LABEL_GUARDS) for network in await self.networks.list({})]
+        amiss = [] if there == [(ROLE_PAUSE, name) for name in due] else [f"guards {there}"]
+        return amiss + ([] if sorted(networks) == due else [f"networks {networks}"])
+
     async def leaks(self) -> list[str]:
         """What is left of containers that are no more; the house has converged."""
         containers = await self.engine.list({})
-        sandboxes = {dict(c.labels)["orchestrator.sandbox"] for c in containers}
+        sandboxes = {c.label(LABEL_SANDBOX) for c in containers}
         roots = {
             "sockets": self.settings.sockets_root,
             "secrets": self.settings.secrets_root,
@@ -207,7 +263,6 @@ class PaperHouse:
                 for path in (root.iterdir() if root.exists() else ())
                 if path.name not in sandboxes
             ),
-            *(f"network {network.name}" for network in await self.networks.list({})),
             *(f"sandbox {name}" for name in self.daemon.manager.fleet.sandboxes.keys() - sandboxes),
         ]
 
@@ -236,3 +291,17 @@ async def paper_house(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
     house = PaperHouse(folder, monkeypatch)
     async with house.players.playing():
         yield house
+
+
+def _about(plugin_id: str, info: Any) -> str:
+    """A plugin's metadata."""
+    plain = {
+        "plugin_id": plugin_id,
+        "name": plugin_id,
+        "version": "1.0.0",
+        "author": "Somebody",
+        "description": "Made for one test.",
+        "category": "integration",
+        "entry_point": "/plugin/none",
+    }
+    return yaml.safe_dump({**plain, **info})

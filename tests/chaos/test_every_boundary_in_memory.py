@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.sandbox.call import Reply
-from tests.chaos.paper_house import PaperHouse, paper_house
+from tests.chaos.paper_house import NETWORK, PaperHouse, paper_house
 
 pytestmark = pytest.mark.chaos
 WRITES = ["file_system_write"]
@@ -40,27 +40,57 @@ def lose_all(house: PaperHouse) -> None:
         path.unlink()
 
 
-ROUND: list[Write] = [deploy, change, lose_one, lose_all]
+def deploy_more(house: PaperHouse) -> None:
+    """`net` has a network of its own behind the guard; the image of `made` is built."""
+    granted = {"permissions": [NETWORK]}
+    house.plugin("net", info=granted, **granted)
+    house.folder("made", info={"version": f"1.0.{next(house.numbers)}"})
+
+
+def change_more(house: PaperHouse) -> None:
+    """`net` has to stop before it starts anew, in the network that is there."""
+    granted = {"permissions": [NETWORK]}
+    house.plugin("net", image="2", info=granted, **granted)
+    house.folder("made", info={"version": f"2.0.{next(house.numbers)}"})
+
+
+def lose_network(house: PaperHouse) -> None:
+    house.drop("net")
+
+
+ROUNDS: dict[str, list[Write]] = {
+    "plugins": [deploy, change, lose_one, lose_all],
+    "networks and builds": [deploy_more, change_more, lose_network, lose_all],
+}
 """What a user writes, one `up` after each."""
 MANY = 100
 """More boundaries than any `up` of the round has."""
 
 
-@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize(
+    ("writes", "before"),
+    [
+        (ROUNDS["plugins"], True),
+        (ROUNDS["plugins"], False),
+        # After one is before the next: what the other two show of plugins holds of networks.
+        (ROUNDS["networks and builds"], True),
+    ],
+    ids=["plugins before", "plugins after", "networks and builds before"],
+)
 async def test_a_daemon_killed_at_any_boundary_is_made_good_by_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, before: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: list[Write], *, before: bool
 ) -> None:
-    left: list[Write] = ROUND
+    left = writes
     async with paper_house(tmp_path, monkeypatch) as house:
         for at in range(1, MANY):
             killed = [
-                write for write in ROUND if await _step(house, write, left, at=at, before=before)
+                write for write in writes if await _step(house, write, left, at=at, before=before)
             ]
             if not killed:
                 break
             left = killed
 
-    assert at > len(ROUND) * 3
+    assert at > len(writes) * 3
     assert at < MANY - 1
 
 

@@ -134,6 +134,8 @@ def flagged() -> dict[str, int]:
     answers["personality"] = call(personality, 0x0040000)
     answers["ioctl TIOCSTI"] = call(ioctl, 0, 0x5412, 0)
     answers["ioctl TIOCSTI, high bits"] = call(ioctl, 0, (1 << 40) | 0x5412, 0)
+    answers["ioctl FS_IOC_FSSETXATTR"] = call(ioctl, 0, 0x401C5820, 0)
+    answers["ioctl FS_IOC_SETFLAGS"] = call(ioctl, 0, 0x40086602, 0)
     answers["ioctl TIOCGWINSZ"] = call(ioctl, 0, 0x5413, 0)
     return answers
 

@@ -240,12 +240,28 @@ async def test_a_large_file_is_given_up_early(
         await images.read_file(image, "/big", max_bytes=1_000)
 
 
+async def test_an_image_with_a_name_of_ours_is_not_pruned_when_the_users_name_moves_on(
+    images: DockerImages, api: docker.APIClient, odd: str
+) -> None:
+    """Nothing is pruned here, for others' sake: the engine is asked what it would take."""
+    users, ours = api.inspect_image(odd)["RepoTags"], f"orchestrator/{MARK}:ours"
+    await images.tag(odd, ours)
+    for name in users:
+        api.remove_image(name)
+    dangling = api.images(filters={"dangling": True}, quiet=True)
+
+    assert await images.find(ours) == odd
+    assert odd not in dangling
+
+
 async def test_what_is_not_there_is_not_found(images: DockerImages) -> None:
     missing = f"orchestrator/{MARK}:nowhere"
 
     assert await images.find(missing) is None
     with pytest.raises(ImageNotFound):
         await images.labels(missing)
+    with pytest.raises(ImageNotFound):
+        await images.tag(missing, f"orchestrator/{MARK}:more")
     with pytest.raises(ImageNotFound):
         await images.read_file(missing, "/x", max_bytes=1)
 

@@ -20,27 +20,11 @@ from orchestrator.manager.guard_answers import (
 from orchestrator.manager.network_guard import GuardFailed, NetworkGuard
 from orchestrator.model.container import ContainerSpec, ContainerState
 from orchestrator.policy.guard import GuardRules
+from orchestrator.policy.guard_containers import host_spec
+from tests.support.nft import HOST, NFT, play_helper
 
 RULES = GuardRules(quota_bytes=1_000, internet=True)
 LABELS = {LABEL_INSTANCE: "one"}
-HOST = """\
-1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever
-4: eth0    inet 192.0.2.2/24 brd 192.0.2.255 scope global eth0\\       valid_lft forever
-9: tun0    inet 10.8.0.2 peer 10.8.0.1/32 scope global tun0\\       valid_lft forever
---
-default via 192.0.2.1 dev eth0
-0.0.0.0/1 via 10.8.0.1 dev tun0
-192.0.2.0/24 dev eth0 scope link  src 192.0.2.2
-blackhole 10.213.8.0/24
-local 192.0.2.2 dev eth0 table local scope host  src 192.0.2.2
-"""
-COUNTERS = """\
-{"nftables": [{"metainfo": {"version": "1.0.6"}}, {"quota": {"family": "inet", "name": "traffic",\
- "table": "orchestrator", "handle": 2, "bytes": 1000, "used": 300, "inv": true}}]}
-{"nftables": [{"counter": {"name": "sent", "packets": 2, "bytes": 200}},\
- {"counter": {"name": "received", "packets": 1, "bytes": 100}},\
- {"counter": {"name": "refused", "packets": 4, "bytes": 240}}]}
-"""
 
 
 class Hands:
@@ -86,17 +70,9 @@ class House:
         )
 
     def _play(self, spec: ContainerSpec, state: ContainerState) -> None:
-        if spec.command[0] == "/usr/sbin/nft":
+        if spec.command[0] == NFT:
             self.loaded.append(spec.command[-1])
-            text = COUNTERS if "-j" in spec.command else "some words\n"
-            self._print(state, text, self.nft_exit_code)
-        elif spec.command[0] == "/bin/sh":
-            self._print(state, HOST, 0)
-
-    def _print(self, state: ContainerState, text: str, exit_code: int) -> None:
-        for line in text.splitlines():
-            self.engine.log(state.container_id, line)
-        self.engine.die(state.container_id, exit_code=exit_code)
+        play_helper(self.engine, spec, state, nft_exit_code=self.nft_exit_code)
 
 
 async def test_the_rules_are_loaded_before_the_network_mode_is_known() -> None:
@@ -321,3 +297,42 @@ def test_a_host_that_says_nothing_of_its_addresses_is_not_believed(text: str) ->
 def test_counters_that_cannot_be_read_are_no_counters(text: str) -> None:
     with pytest.raises(GuardAnswerUnreadable):
         read_counters(text)
+
+
+async def test_helpers_that_a_killed_daemon_left_go_though_nobody_needs_a_network() -> None:
+    house = House()
+    for name in ("orchestrator-one-guard-host", "orchestrator-one-gone-guard"):
+        spec = host_spec(image="guard:1", seccomp_profile="{}")
+        await house.engine.create(spec, name=name, labels={**LABELS, LABEL_ROLE: "guard-helper"})
+    await house.engine.create(spec, name="another's", labels={LABEL_ROLE: "guard-helper"})
+    await house.guard().clear()
+
+    assert [it.name for it in await house.engine.list({})] == ["another's"]
+
+
+async def test_a_helper_that_is_at_work_is_not_taken_away() -> None:
+    house = House()
+    guard = house.guard()
+    house.engine.on_start = None  # it runs until it is ended
+    async with asyncio.TaskGroup() as group:
+        at_work = group.create_task(guard.ensure("a", RULES))
+        while not await house.engine.list(LABELS):  # noqa: ASYNC110 - it looks from outside
+            await asyncio.sleep(0)
+        await guard.clear()
+        left = [it.name for it in await house.engine.list(LABELS)]
+        at_work.cancel()
+
+    assert left == ["orchestrator-one-guard-host"]
+
+
+async def test_a_helper_that_could_not_be_removed_is_taken_away_later() -> None:
+    house = House()
+    guard = house.guard()
+    await guard.clear()
+    house.engine.fail_next("remove", EngineUnavailable("away"))
+    with pytest.raises(EngineUnavailable):
+        await guard.ensure("a", RULES)
+    before = len(await house.engine.list(LABELS))
+    await guard.clear()
+
+    assert (before, await house.engine.list(LABELS)) == (1, [])

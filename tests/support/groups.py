@@ -24,7 +24,6 @@ _GROUPS: Final = (
     (r"tests/e2e/databases/", "databases"),
     (r"tests/engine/", "engine"),
     (r"tests/store/", "store"),
-    (r"tests/store/", "store"),
 )
 
 

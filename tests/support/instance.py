@@ -24,6 +24,8 @@ ROOT = Path(__file__).parents[2]
 PLUGINS = ROOT / "tests" / "plugins"
 EXAMPLES = ROOT / "plugin_images"
 
+PATIENCE = float(os.environ.get("TESTS_PATIENCE", "1"))
+"""How many times longer than usual all may take: a processor that is emulated is slow."""
 UP_SECONDS = 300.0
 """Images are built meanwhile, on a machine that may have other things to do."""
 
@@ -79,7 +81,7 @@ class Instance:
             capture_output=True,
             env=self.environment(),
             cwd=self.folder,
-            timeout=timeout,
+            timeout=timeout * PATIENCE,
             check=False,
         )
         result = subprocess.CompletedProcess(
@@ -254,7 +256,7 @@ def new_name() -> str:
 
 def eventually(check: Callable[[], Any], *, seconds: float = 20.0, every: float = 0.1) -> Any:
     """The first true value of `check`; fails after `seconds`."""
-    until = time.monotonic() + seconds
+    until = time.monotonic() + seconds * PATIENCE
     while True:
         value = check()
         if value:

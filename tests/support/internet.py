@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-_NAMESPACE, _VETH = "orchestrator-far", "orc-far"
+NAMESPACE, _VETH = "orchestrator-far", "orc-far"
 """One name for all runs, which take turns: what a killed run left is found, and removed."""
 
 FAR = "198.51.100.10"
@@ -65,7 +65,7 @@ def addresses() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def internet(tmp_path_factory: pytest.TempPathFactory, addresses: None) -> Iterator[FarSide]:
     """Addresses behind the host, in a network namespace, where far_side.py answers."""
-    namespace, veth = _NAMESPACE, _VETH
+    namespace, veth = NAMESPACE, _VETH
     log = tmp_path_factory.mktemp("far") / "log"
     log.touch()
     _remove_internet()
@@ -94,7 +94,7 @@ def internet(tmp_path_factory: pytest.TempPathFactory, addresses: None) -> Itera
 
 def _remove_internet() -> None:
     _ip("link", "delete", _VETH, check=False)
-    _ip("netns", "delete", _NAMESPACE, check=False)
+    _ip("netns", "delete", NAMESPACE, check=False)
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from orchestrator.engine.base import EngineEventKind, EngineUnavailable
 from orchestrator.engine.memory import MemoryEngine
 from orchestrator.model.container import ContainerSpec, ContainerState
 from orchestrator.sandbox.listener import PLUGIN_SOCKET
+from tests.support.nft import play_helper
 
 SOCKETS: Final = "/run/orchestrator"
 REDIAL_SECONDS: Final = 0.01
@@ -59,7 +60,9 @@ class Players:
                     run.cancel()
 
     def _start(self, spec: ContainerSpec, state: ContainerState) -> None:
-        if spec.plugin_id not in self.mute:
+        if not any(mount.target == SOCKETS for mount in spec.bind_mounts):
+            play_helper(self._engine, spec, state)  # of the network guard's
+        elif spec.plugin_id not in self.mute:
             run = self._group.create_task(play(part_of(spec, state.container_id), self.heard))
             self._end(state.container_id)
             self.runs[state.container_id] = run

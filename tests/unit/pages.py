@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[2]
 OURS = (
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
     *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "runbooks").glob("*.md")),
 )
 """What this repository says of the orchestrator."""
 ALL = (

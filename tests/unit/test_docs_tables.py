@@ -50,7 +50,12 @@ def _sources(*rooms: str) -> str:
 def test_every_command_has_a_section_with_exactly_its_options(name: str) -> None:
     command = cli.get_command(click.Context(cli), name)
     assert command is not None
-    options = {word for p in command.params if isinstance(p, click.Option) for word in [*p.opts]}
+    options = {
+        word
+        for p in command.params
+        if isinstance(p, click.Option)
+        for word in [*p.opts, *p.secondary_opts]
+    }
 
     text = section("docs/commands.md", name)
     rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `-")]

@@ -6,6 +6,7 @@ from tests.unit.pages import ROOT, table
 
 FOLDER = "tests/chaos"
 FAULTS = {
+    "the daemon is killed at any step of what it does by itself",
     "the daemon is killed at any step of a deployment, a change or a removal",
     "the daemon is killed at random under load",
     "the daemon is killed at random while events are published",

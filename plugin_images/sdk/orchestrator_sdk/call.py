@@ -8,15 +8,27 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from socket import MSG_DONTWAIT, MSG_PEEK, socket
 
+_PARTS = 4
+
 
 class Call:
     """Read by PluginContext, the log formatter and the event loop."""
 
-    __slots__ = ("_deadline", "_gone", "caller", "connection", "passed_on", "request_id")
+    __slots__ = (
+        "_deadline",
+        "_gone",
+        "caller",
+        "connection",
+        "passed_on",
+        "request_id",
+        "traceparent",
+    )
 
     def __init__(self, headers: Mapping[str, str], connection: socket | None = None) -> None:
         self.request_id = headers.get("x-request-id", "")
         self.caller = headers.get("x-caller", "")
+        self.traceparent = headers.get("traceparent", "")
+        """W3C trace context: version, trace, span, flags."""
         self.passed_on = {
             name: headers[name] for name in ("x-request-id", "traceparent") if name in headers
         }
@@ -27,6 +39,15 @@ class Call:
         self._deadline = (
             time.monotonic() + int(milliseconds) / 1_000 if milliseconds.isdecimal() else None
         )
+
+    def follow(self, traceparent: str) -> None:
+        """What is done from now on belongs to that trace: an event's, say."""
+        self.traceparent = self.passed_on["traceparent"] = traceparent
+
+    def trace_id(self) -> str:
+        """The trace that the call is part of; empty for none."""
+        parts = self.traceparent.split("-")
+        return parts[1] if len(parts) >= _PARTS else ""
 
     def deadline_seconds(self) -> float | None:
         """Seconds left, never below 0; None without a deadline."""

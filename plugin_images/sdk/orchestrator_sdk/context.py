@@ -77,6 +77,11 @@ class PluginContext:
         call = CURRENT.get()
         return "" if call is None else call.request_id
 
+    def traceparent(self) -> str:
+        """The current call's W3C trace context, for what the plugin calls itself; or empty."""
+        call = CURRENT.get()
+        return "" if call is None else call.traceparent
+
     def caller(self) -> str:
         """Who made the current call, empty if unknown."""
         call = CURRENT.get()

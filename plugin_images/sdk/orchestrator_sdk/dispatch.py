@@ -102,7 +102,11 @@ class Dispatcher:
 
     def _event(self, request: Request) -> Reply:
         self._expect_running()
-        self._settled(self._plugin.handle_event(PluginEvent(_object(request.body))))
+        event, call = PluginEvent(_object(request.body)), CURRENT.get()
+        traceparent = event.extensions.get("traceparent")
+        if call is not None and isinstance(traceparent, str):
+            call.follow(traceparent)
+        self._settled(self._plugin.handle_event(event))
         return Reply(200, b"{}")
 
     def _status(self, request: Request) -> Reply:

@@ -5,6 +5,7 @@ Each request has a connection of its own, and its answer ends with it.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from socket import AF_UNIX, SOCK_STREAM, socket
 from typing import Any
@@ -14,6 +15,7 @@ from orchestrator_sdk.errors import PluginError
 from orchestrator_sdk.messages import BYTES_TYPE, JSON_TYPE, to_json
 
 HOST_SOCKET = "host.sock"
+_TRACE = re.compile(r"[0-9a-f]{2}(?:-[0-9a-f]+){3}")
 _PIECE_BYTES = 64 << 10
 _LONGEST_SECONDS = 86_400.0
 _LATE_SECONDS = 2.0
@@ -94,6 +96,9 @@ class HostClient:
             event["subject"] = subject
         if event_id:
             event["id"] = event_id
+        call = CURRENT.get()
+        if call is not None and _TRACE.fullmatch(call.traceparent):
+            event["traceparent"] = call.traceparent
         headers = {"Content-Type": "application/cloudevents+json"}
         answer: dict[str, str] = self._ask("POST", "/v1/events", to_json(event), headers)
         return answer["event_id"]

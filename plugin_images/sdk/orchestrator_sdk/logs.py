@@ -9,7 +9,7 @@ from orchestrator_sdk.call import CURRENT
 
 
 class JsonLines(logging.Formatter):
-    """One object a line; `request_id` ties a line to the call it was written in."""
+    """One object a line; `request_id` and `trace_id` tie a line to the call it was written in."""
 
     def format(self, record: logging.LogRecord) -> str:
         seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
@@ -22,6 +22,8 @@ class JsonLines(logging.Formatter):
         call = CURRENT.get()
         if call is not None and call.request_id:
             line["request_id"] = call.request_id
+        if call is not None and (trace_id := call.trace_id()):
+            line["trace_id"] = trace_id
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line)

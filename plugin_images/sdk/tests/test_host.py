@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from socket import AF_UNIX, SHUT_RDWR, SOCK_STREAM, socket
+from typing import Any
 
 import pytest
-from orchestrator_sdk import HostClient, HostProblem, PluginInterface
+from orchestrator_sdk import HostClient, HostProblem, PluginEvent, PluginInterface
 from orchestrator_sdk.call import CURRENT, Call
+from orchestrator_sdk.dispatch import Dispatcher
+from orchestrator_sdk.messages import Request
 from orchestrator_sdk.testing import PluginTester, Problem
 
 
@@ -99,6 +102,41 @@ def test_a_call_carries_its_tool_input_and_the_call_it_is_made_for(
         "X-Tool: count",
         "X-Deadline-Ms: 500",
     ]
+
+
+def test_an_event_carries_the_trace_of_the_call_it_is_published_in(
+    asked: Host, client: HostClient
+) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    for traceparent in (trace, "of another shape"):
+        asked.says(202, "application/json", b'{"event_id": "e-7"}')
+        token = CURRENT.set(Call({"traceparent": traceparent}))
+        client.publish("notes.written")
+        CURRENT.reset(token)
+
+        assert json.loads(asked.body()).get("traceparent") == (
+            trace if traceparent == trace else None
+        )
+
+
+def test_what_an_event_has_done_belongs_to_its_trace(asked: Host, client: HostClient) -> None:
+    class Relay(PluginInterface):
+        def execute(self, input_data: Any) -> Any: ...
+
+        def handle_event(self, event: PluginEvent) -> None:
+            client.call("other")
+
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    asked.says(200, "application/json", b"null")
+    dispatcher = Dispatcher(Relay())
+    dispatcher.handle(Request("POST", "/v1/initialize", {}, b"{}"))
+    event = {"id": "1", "source": "plugin/a", "type": "a.b", "traceparent": trace}
+    token = CURRENT.set(Call({"x-request-id": "1"}))
+    reply = dispatcher.handle(Request("POST", "/v1/events", {}, json.dumps(event).encode()))
+    CURRENT.reset(token)
+
+    assert reply.status == 200
+    assert f"traceparent: {trace}" in asked.head()
 
 
 def test_bytes_go_and_come_as_they_are(asked: Host, client: HostClient) -> None:

@@ -169,12 +169,19 @@ def test_what_the_plugin_prints_and_logs_reaches_the_log_at_once(
     host: FakeHost, plugin: PluginProcess
 ) -> None:
     host.started()
-    host.lane("calls").execute({"seconds": 0}, x_tool="nap", x_request_id="r-1")
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    host.lane("calls").execute(
+        {"seconds": 0},
+        x_tool="nap",
+        x_request_id="r-1",
+        traceparent=f"00-{trace}-b7ad6b7169203331-01",
+    )
 
     assert "initialized 100" in plugin.output()
     [line] = [line for line in plugin.log() if line["message"] == "napping"]
-    assert line.keys() == {"at", "level", "logger", "message", "request_id"}
+    assert line.keys() == {"at", "level", "logger", "message", "request_id", "trace_id"}
     assert (line["level"], line["logger"], line["request_id"]) == ("info", "tested", "r-1")
+    assert line["trace_id"] == trace
 
 
 @pytest.mark.parametrize(

@@ -162,6 +162,10 @@ class Probe(PluginInterface):
     def read_link(self, path: str) -> dict[str, Any]:
         return probe_attacks.read_link(path)
 
+    @tool
+    def leave_project(self, path: str, project: int) -> dict[str, Any]:
+        return probe_files.leave_project(path, project)
+
     # -- others ---------------------------------------------------------------------------------
 
     @tool

@@ -1,8 +1,10 @@
 """What the probe tries with files."""
 
+import fcntl
 import mmap
 import os
 import stat
+import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,11 @@ _OPTIONS = {
     "nodev": os.ST_NODEV,
     "noexec": os.ST_NOEXEC,
 }
+
+_FS_IOC_FSGETXATTR, _FS_IOC_FSSETXATTR = 0x801C581F, 0x401C5820
+_FS_IOC_SETFLAGS = 0x40086602
+_ATTRIBUTES = struct.Struct("5I8x")
+_PROJECT = 3  # among the attributes
 
 
 def read(path: str) -> dict[str, Any]:
@@ -128,3 +135,21 @@ def _walk(top: str) -> Iterator[tuple[str, os.stat_result]]:
             yield path, status
             if stat.S_ISDIR(status.st_mode):
                 waiting.append(path)
+
+
+def leave_project(path: str, project: int) -> dict[str, Any]:
+    """Have a file counted for another project, 0 being none.
+
+    `flags` is the other request, which takes from a folder that its files inherit the project.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        before = fcntl.ioctl(descriptor, _FS_IOC_FSGETXATTR, bytes(_ATTRIBUTES.size))
+        wanted = list(_ATTRIBUTES.unpack(before))
+        wanted[_PROJECT] = project
+        packed = _ATTRIBUTES.pack(*wanted)
+        moved = attempt(lambda: fcntl.ioctl(descriptor, _FS_IOC_FSSETXATTR, packed))
+        flags = attempt(lambda: fcntl.ioctl(descriptor, _FS_IOC_SETFLAGS, bytes(8)))
+        return {"error": moved["error"], "flags": flags["error"]}
+    finally:
+        os.close(descriptor)

@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli.progress import FAILED, ON_ITS_WAY, Progress, fell_short, settled
+from orchestrator.cli.progress import Progress
+from orchestrator.client.settled import FAILED, ON_ITS_WAY, fell_short, settled
 from orchestrator.model.lifecycle import LIFECYCLE
 from orchestrator.model.status import PluginState, SubState
 from tests.unit.cli.fake_daemon import PLUGIN_ROW

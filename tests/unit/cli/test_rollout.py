@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli.progress import is_failed, settled
+from orchestrator.client.settled import is_failed, settled
 from tests.unit.cli.conftest import Shell
 from tests.unit.cli.fake_daemon import PLUGIN, PLUGIN_ROW, FakeDaemon
 

@@ -57,7 +57,7 @@ def test_a_history_of_another_shape_is_read_as_far_as_it_goes(fleet: Fleet) -> N
 
 def test_restarts_are_counted_over_the_daemons_end(fleet: Fleet) -> None:
     fleet.remember("notes", HISTORY)
-    fleet.count_restart("notes")
+    fleet.count_restart("notes", "notes")
 
     assert later(fleet).history("notes") == replace(HISTORY, restarts=5)
 

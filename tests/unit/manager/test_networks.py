@@ -10,7 +10,7 @@ from orchestrator.manager.fleet import Fleet
 from orchestrator.manager.guard_answers import GuardCounters
 from orchestrator.manager.meters import Meters
 from orchestrator.manager.network_guard import NetworkGuard
-from orchestrator.manager.networks import LABEL_JOINS, PluginNetworks
+from orchestrator.manager.networks import LABEL_JOINS, SEARCH_SECONDS, PluginNetworks
 from orchestrator.model.events import PluginEvent
 from orchestrator.model.permissions import NetworkAccess
 from orchestrator.store.memory import MemoryStore
@@ -160,6 +160,18 @@ async def test_an_unwanted_network_goes_but_not_while_a_container_of_it_is_there
 
     assert (kept, await town.guard.guarded()) == (1, [])
     assert town.fleet.busy == {}
+
+
+async def test_an_unwanted_network_goes_though_its_pause_was_never_made(town: Town) -> None:
+    await town.provide()
+    [pause] = await town.guard.guarded()
+    await town.house.engine.remove(pause.container_id)
+    await town.turn()
+    kept = len(await town.house.networks.list({}))
+    del town.fleet.deployments["notes"]
+    await town.turn(SEARCH_SECONDS)
+
+    assert (kept, await town.house.networks.list({})) == (1, [])
 
 
 @pytest.mark.parametrize("why", ["busy", "unread", "untold"])

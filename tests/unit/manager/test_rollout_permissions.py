@@ -1,9 +1,11 @@
-"""What was revoked does not come back with an old revision, nor what cannot run today."""
+"""What may come back with an old revision: nothing that was revoked, all that can run today."""
 
 from typing import Any
 
 import pytest
 
+from orchestrator.engine.base import EngineUnavailable
+from orchestrator.manager.revisions import RevisionState
 from orchestrator.model.permissions import PermissionKind
 from tests.unit.manager.rollout_house import RolloutHouse
 
@@ -126,6 +128,40 @@ async def test_a_revision_whose_image_is_gone_is_not_gone_back_to(
         await house.pass_after(1.0)
 
     assert house.runs_version == "1.0.0"
+
+
+async def test_a_revision_that_was_well_is_there_to_go_back_to_though_images_are_pruned(
+    rollout_house: RolloutHouse,
+) -> None:
+    """Each time the name `notes:1` moves on to another image."""
+    house = rollout_house
+    await house.good(1)
+    await house.good(2)
+    await house.wanted(3)
+    house.images.prune()
+    for _ in range(3):
+        house.fails()
+        await house.pass_after(1.0)
+    first, _, third = (revision.inputs.image for revision in house.rollout.revisions)
+
+    assert house.runs_version == "2.0.0"
+    assert await house.images.find(first) is not None
+    assert await house.images.find(third) is not None  # it has the name now
+
+
+async def test_an_engine_that_is_away_holds_up_the_verdict_and_loses_none(
+    rollout_house: RolloutHouse,
+) -> None:
+    house = rollout_house
+    await house.wanted(1)
+    house.images.failures.add("tag", EngineUnavailable("away"))
+    await house.pass_after(house.well())
+    again_at = await house.pass_after(5.0)
+    waiting = house.rollout.wanted.state
+    await house.pass_after(1.0)
+
+    assert (again_at, waiting) == (house.played.at, RevisionState.PROGRESSING)
+    assert house.rollout.wanted.state is RevisionState.HEALTHY
 
 
 async def test_what_is_revoked_while_the_way_back_is_looked_for_does_not_come_back(

@@ -18,6 +18,8 @@ ALLOWED = {
     for name in rule["names"]
 }
 TIOCSTI, TIOCLINUX, TIOCGWINSZ, FIONREAD = 0x5412, 0x541C, 0x5413, 0x541B
+FSGETXATTR, FSSETXATTR, GETFLAGS, SETFLAGS = 0x801C581F, 0x401C5820, 0x80086601, 0x40086602
+NO_REQUESTS = {TIOCSTI, TIOCLINUX, FSSETXATTR, SETFLAGS}
 NAMESPACES = {
     "CLONE_NEWNS": 0x00020000,
     "CLONE_NEWCGROUP": 0x02000000,
@@ -156,16 +158,28 @@ def test_clone3_seems_not_to_exist_so_that_libc_takes_clone() -> None:
 
 
 @given(st.integers(0, 2**64 - 1))
-def test_ioctl_does_everything_but_type_into_terminals(request: int) -> None:
-    assert allows("ioctl", 0, request) is (request & 0xFFFFFFFF not in {TIOCSTI, TIOCLINUX})
+def test_ioctl_does_everything_but_type_into_terminals_and_move_files_out_of_a_quota(
+    request: int,
+) -> None:
+    assert allows("ioctl", 0, request) is (request & 0xFFFFFFFF not in NO_REQUESTS)
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from([TIOCSTI, TIOCLINUX]))
+@pytest.mark.parametrize("request_", sorted(NO_REQUESTS))
+@given(changed=st.sets(st.integers(0, 31)))
+def test_a_request_that_differs_in_any_bits_passes(request_: int, changed: set[int]) -> None:
+    other = request_ ^ sum(1 << bit for bit in changed)
+
+    assert allows("ioctl", 0, other) is (other not in NO_REQUESTS)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(sorted(NO_REQUESTS)))
 def test_high_bits_that_the_kernel_drops_do_not_hide_a_request(high: int, request: int) -> None:
     assert not allows("ioctl", 0, (high << 32) | request)
 
 
-@pytest.mark.parametrize("request_", [TIOCGWINSZ, FIONREAD, 0x5410, 0x5401, 0x5416, 0x541E])
+@pytest.mark.parametrize(
+    "request_", [TIOCGWINSZ, FIONREAD, 0x5410, 0x5401, 0x5416, 0x541E, FSGETXATTR, GETFLAGS]
+)
 def test_neighbouring_requests_pass(request_: int) -> None:
     assert allows("ioctl", 0, request_)
 

@@ -1,6 +1,8 @@
 """A host, and a plugin whose every byte the test chooses, over real unix sockets."""
 
 import asyncio
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -10,6 +12,7 @@ from orchestrator.model.limits import ResourceLimits
 from orchestrator.model.policy import CallPolicy
 from orchestrator.sandbox.call import Call, CallFailure
 from orchestrator.sandbox.deadlines import DeadlineWheel
+from orchestrator.sandbox.observer import CallWatch
 from orchestrator.sandbox.sandbox import PluginSandbox
 
 SECONDS = 5.0
@@ -195,6 +198,24 @@ class Seen:
         self.over.set()
 
 
+class Watcher:
+    """A CallObserver that remembers."""
+
+    trace: Callable[[Call], Call] | None = None
+
+    def __init__(self) -> None:
+        self.ends: list[tuple[str, str, str]] = []
+        """(plugin, tool, outcome) of each call."""
+        self.times: list[tuple[float, float]] = []
+        """(seconds, of them waited)."""
+
+    def ended(
+        self, plugin_id: str, call: Call, outcome: str, seconds: float, waited: float
+    ) -> None:
+        self.ends.append((plugin_id, call.tool, outcome))
+        self.times.append((seconds, waited))
+
+
 class House:
     """Makes sandboxes and their plugins, and takes all of them down."""
 
@@ -202,6 +223,7 @@ class House:
         self.folder = folder
         self.wheel = DeadlineWheel(asyncio.get_running_loop())
         self.changes: list[str] = []
+        self.watcher = Watcher()
         self._open: list[PluginSandbox | Plugin] = []
 
     async def sandbox(
@@ -230,6 +252,7 @@ class House:
             limits=ResourceLimits(max_concurrent_requests=calls),
             calls=CallPolicy(**policy),
             wheel=self.wheel,
+            watch=CallWatch(plugin_id="echo", observer=self.watcher, monotonic=time.monotonic),
             on_change=lambda it: self.changes.append(f"{it.state} {it.trouble}".strip()),
         )
         if listens:

@@ -189,6 +189,8 @@ async def test_the_call_that_is_served_passes_its_deadline_and_chain_on(
     assert 2.0 < made.call.deadline_seconds <= 3.0
     assert made.inherited.deadline_seconds == made.call.deadline_seconds
     assert (made.inherited.depth, made.inherited.chain) == (3, ("front", "middle", "asker"))
+    # The plugin's own span, if it names one; else that of the call that it serves.
+    assert made.call.traceparent == (OTHER_SPAN if "traceparent" in header else TRACE)
 
 
 async def test_of_two_calls_under_one_id_each_binds_with_what_it_has(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from orchestrator.manager.manager import PluginNotFound
-from orchestrator.sandbox.call import CallFailure
+from orchestrator.sandbox.call import Call, CallFailure
 from orchestrator.sandbox.listener import bind_unix
 from orchestrator.sandbox.sandbox import PluginSandbox
 from orchestrator.server.front import FrontProtocol
@@ -35,6 +35,8 @@ class Routes:
 
     sandboxes: dict[str, PluginSandbox | CallFailure] = field(default_factory=dict)
     max_request_bytes: int = 1 << 20
+    refusals: list[tuple[str, str, str]] = field(default_factory=list)
+    """(plugin, tool, code) of each."""
 
     def route(self, plugin_id: str) -> PluginSandbox | CallFailure:
         if plugin_id not in self.sandboxes:
@@ -43,6 +45,9 @@ class Routes:
 
     def admitted(self, plugin_id: str) -> PluginSandbox | CallFailure:
         return self.route(plugin_id)
+
+    def refused(self, plugin_id: str, call: Call, failure: CallFailure) -> None:
+        self.refusals.append((plugin_id, call.tool, failure.code))
 
 
 @dataclass(frozen=True)

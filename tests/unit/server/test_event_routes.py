@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.events.queues import FULL
 from orchestrator.manager.neighbours import FleetNeighbours
-from orchestrator.model.events import EventName
+from orchestrator.model.events import EventName, as_cloud_event
 from orchestrator.sandbox.broker import RefusalCode, Refused
 from orchestrator.sandbox.callers import CallLedger
 from orchestrator.sandbox.host_events import Publication
@@ -291,6 +291,18 @@ def publication(own_id: str = "") -> Publication:
         traceparent="",
         data={},
     )
+
+
+async def test_an_event_keeps_the_trace_that_it_was_published_in(
+    neighbours: FleetNeighbours, house: PermissionHouse
+) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    await neighbours.publish(replace(publication("7"), traceparent=trace))
+    await neighbours.publish(publication("8"))
+    told, silent = house.daemon.bus.latest(count=2)
+
+    assert as_cloud_event(told)["traceparent"] == trace
+    assert "traceparent" not in as_cloud_event(silent)
 
 
 async def test_a_plugins_repeat_gets_the_first_ones_id(neighbours: FleetNeighbours) -> None:

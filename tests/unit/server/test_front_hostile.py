@@ -25,6 +25,8 @@ async def test_a_body_over_the_limit_is_413_by_its_length(front: Any) -> None:
     assert "1048576 bytes (policy.calls.max_request_mb)" in response.problem["detail"]
     assert await client.ended()
     assert line.unread == b""
+    assert front.routes.refusals == [("echo", "", "request_too_large")]
+    assert front.watcher.ends == []
 
 
 async def test_a_body_of_just_the_limit_passes(front: Any) -> None:
@@ -48,6 +50,8 @@ async def test_a_body_over_the_limit_is_413_by_its_chunks(front: Any, tool: str)
     assert (await client.answer()).status == 413
     assert await client.ended()
     assert sandbox.in_flight == 0
+    told = [*front.routes.refusals, *front.watcher.ends]  # by one of them, and once
+    assert told == [("echo", "add" if tool else "", "request_too_large")]
 
 
 async def test_a_body_that_goes_on_after_its_refusal_is_read_no_further(front: Any) -> None:

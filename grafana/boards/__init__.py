@@ -1,0 +1,1 @@
+"""One dashboard a file; kit.py holds what they share."""

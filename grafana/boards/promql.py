@@ -1,0 +1,98 @@
+"""Expressions that the boards share, and what selects the chosen instance and plugin in them."""
+
+from typing import Final
+
+INSTANCE: Final = 'instance=~"$instance"'
+PLUGIN: Final = f'{INSTANCE},plugin=~"$plugin"'
+FAILED: Final = (
+    'outcome!~"ok|caller_left|caller_error|invalid_input|unknown_tool|request_too_large"'
+)
+"""What counts against a plugin: not what its callers did wrong. The rules say the same."""
+LATENCY: Final = "plugin_call_duration_seconds"
+
+
+def promql(expression: str) -> str:
+    """`{@@` selects the instance and the plugin that are chosen above the board, `{@` the first."""
+    return expression.replace("{@@", "{" + PLUGIN).replace("{@", "{" + INSTANCE)
+
+
+def rate(metric: str, by: str = "", *, where: str = "@", window: str = "$__rate_interval") -> str:
+    """How fast a counter grows, per second."""
+    return f"sum{_by(by)}(rate(orchestrator_{metric}{{{where}}}[{window}]))"
+
+
+def increase(
+    metric: str, by: str = "", *, where: str = "@", window: str = "$__rate_interval"
+) -> str:
+    """By how much a counter grew."""
+    return f"sum{_by(by)}(increase(orchestrator_{metric}{{{where}}}[{window}]))"
+
+
+def moved(metric: str, by: str, *, where: str = "@") -> str:
+    """By how much counters grew; those that stood still are left out, or legends would drown."""
+    return f"{increase(metric, by, where=where)} > 0"
+
+
+def born(metric: str, by: str) -> str:
+    """The same of a counter that is there only once it has counted: its birth is a move too."""
+    series = f"orchestrator_{metric}{{@}}"
+    new = f"sum{_by(by)}({series} unless {series} offset $__rate_interval)"
+    return f"{moved(metric, by)} or {new} > 0"
+
+
+def named_tools(expression: str) -> str:
+    """A plain call is of no tool; it gets a name for the legend."""
+    return f'label_replace({expression}, "tool", "(execute)", "tool", "")'
+
+
+def _by(labels: str) -> str:
+    return f" by ({labels}) " if labels else ""
+
+
+def per(label: str, expression: str) -> tuple[str, str]:
+    """The expression, and a legend that shows the label."""
+    return expression, f"{{{{{label}}}}}"
+
+
+def whole(expression: str) -> str:
+    """A count: rounded, and 0 where there is nothing."""
+    return f"round({expression}) or vector(0)"
+
+
+def succeeded(where: str) -> str:
+    """The share of calls that did not fail."""
+    failures = rate("plugin_calls_total", where=f"{where},{FAILED}")
+    return f"1 - ({failures} or vector(0)) / ({rate('plugin_calls_total', where=where)} > 0)"
+
+
+def state(where: str, by: str = "") -> str:
+    """0 stopped as is wanted, 1 up, 2 down."""
+    up, wanted = (f"orchestrator_plugin_{name}{{{where}}}" for name in ("up", "wanted"))
+    return f"max{_by(by)}({up} + 2 * ({wanted} > bool {up}))"
+
+
+def quantile(rank: float, metric: str, by: str = "", *, where: str = "@") -> str:
+    """A quantile of a histogram."""
+    labels = f"le, {by}" if by else "le"
+    return f"histogram_quantile({rank}, {rate(f'{metric}_bucket', labels, where=where)})"
+
+
+def quantiles(metric: str, *ranks: int, where: str = "@") -> list[tuple[str, str]]:
+    """Several, each with its name as legend."""
+    return [(quantile(rank / 100, metric, where=where), f"p{rank}") for rank in ranks]
+
+
+def share(usage: str, limit: str, *, where: str = "@", by: str = "plugin") -> str:
+    """Usage as a part of its limit; plugins without the limit are left out."""
+    used, most = (f"orchestrator_plugin_{name}{{{where}}}" for name in (usage, limit))
+    return f"max{_by(by)}({used} / ({most} > 0))"
+
+
+def cpu_share() -> str:
+    """The same of the processor, which is counted in seconds."""
+    used = "rate(orchestrator_plugin_cpu_seconds_total{@}[5m])"
+    return f"max by (plugin) ({used} / orchestrator_plugin_cpu_limit_cores{{@}})"
+
+
+def top(count: int, expression: str) -> str:
+    return f"topk({count}, {expression})"

@@ -1,0 +1,27 @@
+"""What `start`, `stop` and `remove` have in common: one word to the daemon, one line back."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import click
+
+from orchestrator.cli.context import client_of, user_name
+
+DONE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "start": "is wanted running; `orchestrator ps` shows how it comes up",
+        "stop": "is being stopped; `orchestrator start` brings it back",
+        "remove": "is being taken away; its data stays",
+    }
+)
+NOTHING: Final[Mapping[str, str]] = MappingProxyType(
+    {"start": "was wanted running already", "stop": "was wanted stopped already", "remove": ""}
+)
+
+
+def say(verb: str, plugin: str, *, reason: str, instance: str | None) -> None:
+    """Raises DaemonProblem (plugin_not_found, dependencies_unresolved)."""
+    client = client_of(instance)
+    changed = client.switch_plugin(plugin, verb, who=user_name(), why=reason)
+    click.echo(f"{plugin}: {(DONE if changed else NOTHING)[verb]}")

@@ -1,0 +1,72 @@
+"""Switch: an operator starts, stops or removes one plugin by command, without its files.
+
+Each changes what is wanted of the plugin and nothing else; the loop acts. The files are not
+changed, so the next `up` of them brings back what they say. All are audited, with who and why.
+"""
+
+from dataclasses import replace
+
+from pydantic import JsonValue
+
+from orchestrator.errors import OrchestratorError
+from orchestrator.manager.auditing import Clerk
+from orchestrator.manager.deployment import Inputs
+from orchestrator.manager.manager import PluginManager
+from orchestrator.manager.revisions import Note
+from orchestrator.manager.rollout_commands import Wish
+from orchestrator.model.manifest import WantedState
+
+
+class Switch:
+    """One per daemon. Its commands come one at a time, and after any `up`."""
+
+    def __init__(self, *, manager: PluginManager, clerk: Clerk) -> None:
+        self._manager = manager
+        self._clerk = clerk
+
+    async def start(self, wish: Wish) -> bool:
+        """Whether it was not wanted running, or had been given up and is tried again.
+
+        Raises PluginNotFound, and what `up` raises: DependenciesUnresolved, NotAdmitted.
+        """
+        return await self._command("start", wish, WantedState.RUNNING)
+
+    async def stop(self, wish: Wish) -> bool:
+        """Whether it was wanted running. Raises PluginNotFound, DependenciesUnresolved."""
+        return await self._command("stop", wish, WantedState.STOPPED)
+
+    async def remove(self, wish: Wish) -> bool:
+        """It is wanted no more; its data stays. Raises PluginNotFound, DependenciesUnresolved."""
+        return await self._command("remove", wish, None)
+
+    async def _command(self, verb: str, wish: Wish, state: WantedState | None) -> bool:
+        words = f"{verb} {wish.plugin_id}"
+        async with self._manager.one:
+            try:
+                changed = await self._want(words, wish, state)
+            except OrchestratorError as error:
+                self._clerk.refusal(words, error)
+                raise
+            told: dict[str, JsonValue] = {"plugins": [wish.plugin_id], "changed": changed}
+            self._clerk.command(words, {**told, "user": wish.who, "reason": wish.why})
+            return changed
+
+    async def _want(self, words: str, wish: Wish, state: WantedState | None) -> bool:
+        name, manager = wish.plugin_id, self._manager
+        deployment = manager.deployment(name)
+        note = Note(who=wish.who, why=f"{words}: {wish.why}" if wish.why else words)
+        if state is None:
+            await manager.withdraw(name, note)
+            return True
+        inputs = manager.rollouts.asked(deployment)
+        again = state is WantedState.RUNNING and manager.fleet.gave_up(name)
+        if inputs.manifest.spec.state is state and not again:
+            return False
+        held = {key: update for key, update in manager.fleet.held.items() if key == name}
+        await manager.take(_in_state(inputs, state), note, held=held)
+        return True
+
+
+def _in_state(inputs: Inputs, state: WantedState) -> Inputs:
+    spec = inputs.manifest.spec.model_copy(update={"state": state})
+    return replace(inputs, manifest=inputs.manifest.model_copy(update={"spec": spec}))

@@ -1,0 +1,1 @@
+"""The bundled stack: Prometheus and Grafana as managed containers, `up --monitoring`."""
