@@ -14,6 +14,7 @@ from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.manager.admission import check_host
 from orchestrator.manager.auditing import Clerk
+from orchestrator.manager.committing import commit
 from orchestrator.manager.deployment import (
     Deployment,
     Inputs,
@@ -26,7 +27,6 @@ from orchestrator.manager.held import HeldUpdate, held_back
 from orchestrator.manager.loop import ReconcileLoop
 from orchestrator.manager.monitored import store_monitoring, stored_monitoring
 from orchestrator.manager.overridden import Overrides
-from orchestrator.manager.rebuilding import settle
 from orchestrator.manager.remembered import INSTANCE, read_deployments, stored_policy
 from orchestrator.manager.resolve import Resolver, check_dependencies, raise_all
 from orchestrator.manager.revisions import Note
@@ -36,7 +36,6 @@ from orchestrator.model.events import EventName, PluginEvent
 from orchestrator.model.load import LoadedManifest, load_instance_config, load_manifests
 from orchestrator.model.policy import InstanceConfig, SecurityPolicy
 from orchestrator.policy.overrides import Override
-from orchestrator.store.base import Record
 
 OPERATOR: Final = "operator"
 CHANGED_RIGHTS: Final = Note(who=OPERATOR, why="what was granted or revoked by command changed")
@@ -333,39 +332,10 @@ class PluginManager:
         named: set[str],
         held: Mapping[str, HeldUpdate],
     ) -> None:
-        """On disk first, then in mind."""
-        fleet = self.fleet
-        gone = fleet.deployments.keys() - wanted.keys()
-        if not wanted:
-            gone = gone | fleet.unread
-            fleet.unread = set()
-            fleet.unfit = {}
-        records: dict[str, Record | None] = dict.fromkeys(gone)
-        records |= {name: to_record(deployment.inputs) for name, deployment in wanted.items()}
-        fleet.store.put_all(INSTANCE, {"policy": policy.model_dump(mode="json")})
-        fleet.store.put_all(DESIRED, records)
-        fleet.hold(held, instead_of=named | gone)
-        effective = self.rollouts.commit(wanted, policy, note)
-        changed = [
-            name
-            for name, deployment in effective.items()
-            if name not in fleet.deployments
-            or fleet.deployments[name].compiled.digest != deployment.compiled.digest
-        ]
-        fleet.deployments = effective
-        for name in named & wanted.keys():
-            if name in changed or fleet.gave_up(name):
-                fleet.forgive(name)
-        for name in changed:
-            fleet.touch(name)
-        fleet.unread -= named
-        fleet.unfit = {name: why for name, why in fleet.unfit.items() if name in fleet.unread}
-        settle(fleet, down=not wanted)
-        fleet.told = True
-        fleet.policy = policy
-        for sandbox in fleet.sandboxes.values():
-            sandbox.heed(policy.calls)
+        changed, gone = commit(
+            self.fleet, self.rollouts, wanted, policy, note, named=named, held=held
+        )
         if gone or changed:
-            data: dict[str, JsonValue] = {"changed": [*changed], "removed": [*sorted(gone)]}
+            data: dict[str, JsonValue] = {"changed": [*changed], "removed": [*gone]}
             self._bus.publish(EventName.DESIRED_CHANGED, data=data)
         self.loop.wake()
