@@ -83,6 +83,9 @@ NO_GIT = {
     "Git A": "orchestrator_gitops_state",
     "Last synced A": "orchestrator_gitops_last_success_seconds",
     "State of the sync A": "orchestrator_gitops_state",
+    "Git: taken up, set back, failed A": "orchestrator_gitops_syncs_total",
+    "Git: taken up, set back, failed B": "orchestrator_gitops_heals_total",
+    "Git: taken up, set back, failed C": "orchestrator_gitops_failures_total",
 }
 """Absent where nothing is synced with git, as the table of metrics says."""
 
