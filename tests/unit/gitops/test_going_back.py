@@ -292,6 +292,24 @@ async def test_down_ends_the_following_too(house: GitHouse) -> None:
             house.commands.sync(ADA, prune=False)
 
 
+async def test_down_amid_a_sync_is_not_undone_by_it(house: GitHouse) -> None:
+    house.plugin("one")
+    first = house.repo.commit()
+    async with house.follows():
+        await house.synced(first)
+        async with house.daemon.manager.one:  # somebody else's turn: the sync has to wait
+            house.plugin("one", version="1.1.0")
+            house.push()
+            await house.until(lambda: house.record.run is not None)
+            await house.rests()
+            house.commands.forget()
+        await house.rests()
+
+        assert house.version("one") == "1.0.0"
+        assert house.commands.status() is None
+        assert house.record.applied == {}
+
+
 async def test_a_daemon_that_is_killed_goes_on_where_it_was(
     house: GitHouse, tmp_path: Path
 ) -> None:
