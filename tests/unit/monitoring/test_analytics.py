@@ -114,6 +114,7 @@ async def test_the_last_calls_of_a_daemon_that_ends_are_kept(house: PaperHouse) 
         await house.converged()
         await _call(house)
     async with house.daemon_runs():
+        await house.converged()
         report = await house.daemon.figures.analytics.generate_report("15m")
 
     assert report["summary"]["calls"] == 1
