@@ -131,8 +131,8 @@ def test_who_is_deployed_no_more_is_forgotten() -> None:
 
 def test_what_brokers_and_the_fleet_count_is_told_once() -> None:
     counts, restarts = Counts(), Counter({"a": 2})
-    policys = Counter({("a", "permission_refused"): 1, ("", "permission_refused"): 4})
-    reader = TotalsReader(counts=counts, refusals=policys, restarts=restarts)
+    of_policy = Counter({("a", "permission_refused"): 1, ("", "permission_refused"): 4})
+    reader = TotalsReader(counts=counts, refusals=of_policy, restarts=restarts)
     counts.of("a").refusals["host_not_granted"] += 3
     counts.of("a").to(HostClass.PUBLIC).sent += 10
     counts.of("a").to(HostClass.PRIVATE).received += 5
