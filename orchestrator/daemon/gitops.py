@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from orchestrator.clock import Clock
 from orchestrator.daemon.settings import DaemonSettings
@@ -17,6 +18,7 @@ from orchestrator.gitops.report import gitops_status
 from orchestrator.gitops.repository import GitRepository
 from orchestrator.gitops.runner import Runner
 from orchestrator.gitops.seen import Seen
+from orchestrator.gitops.submodules import Submodules
 from orchestrator.gitops.sync import GitOps
 from orchestrator.gitops.tree import GitTrees
 from orchestrator.manager.auditing import Clerk
@@ -52,13 +54,20 @@ def gitops_of(
     book = Book(manager.fleet.store)
     git = Git(home=folder / "home", environment=os.environ)
     repository = GitRepository(git, folder / "repository")
-    trees = GitTrees(repository, folder / "trees", bounds=book.tree_bounds)
+    trees = GitTrees(repository, folder / "trees", book.tree_bounds, boot_id=_boot_id())
     remote = Remote(
         repository=repository,
         trees=trees,
         keys=settings.secrets_root / ".git",
         monotonic=clock.monotonic,
     )
+    trees.fill_in = Submodules(
+        git,
+        folder / "submodules",
+        source=lambda: book.source,
+        credentials=remote.credentials,
+        bounds=book.tree_bounds,
+    ).fill
     seen = Seen(manager)
     endings = Endings(book=book, manager=manager, trees=trees, bus=bus, clock=clock)
     runner = Runner(
@@ -114,3 +123,11 @@ def gitops_of(
         )
 
     return GitOpsParts(gitops=gitops, listener=listener, api=api, facts=facts)
+
+
+def _boot_id() -> str:
+    """Another one after each start of the machine; empty where the system has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

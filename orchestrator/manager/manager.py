@@ -14,19 +14,14 @@ from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.manager.admission import check_host
 from orchestrator.manager.auditing import Clerk
-from orchestrator.manager.deployment import (
-    Deployment,
-    Inputs,
-    Place,
-    to_record,
-)
+from orchestrator.manager.commitment import take_in, write_wanted
+from orchestrator.manager.deployment import Deployment, Inputs, Place, to_record
 from orchestrator.manager.desired import merge
 from orchestrator.manager.fleet import DESIRED, Fleet
 from orchestrator.manager.held import HeldUpdate, held_back
 from orchestrator.manager.loop import ReconcileLoop
 from orchestrator.manager.monitored import store_monitoring, stored_monitoring
 from orchestrator.manager.overridden import Overrides
-from orchestrator.manager.rebuilding import settle
 from orchestrator.manager.remembered import INSTANCE, read_deployments, stored_policy
 from orchestrator.manager.resolve import Resolver, check_dependencies, raise_all
 from orchestrator.manager.revisions import Note
@@ -36,7 +31,6 @@ from orchestrator.model.events import EventName, PluginEvent
 from orchestrator.model.load import LoadedManifest, load_instance_config, load_manifests
 from orchestrator.model.policy import InstanceConfig, SecurityPolicy
 from orchestrator.policy.overrides import Override
-from orchestrator.store.base import Record
 
 OPERATOR: Final = "operator"
 CHANGED_RIGHTS: Final = Note(who=OPERATOR, why="what was granted or revoked by command changed")
@@ -340,31 +334,10 @@ class PluginManager:
             gone = gone | fleet.unread
             fleet.unread = set()
             fleet.unfit = {}
-        records: dict[str, Record | None] = dict.fromkeys(gone)
-        records |= {name: to_record(deployment.inputs) for name, deployment in wanted.items()}
-        fleet.store.put_all(INSTANCE, {"policy": policy.model_dump(mode="json")})
-        fleet.store.put_all(DESIRED, records)
+        write_wanted(fleet, wanted, gone, policy)
         fleet.hold(held, instead_of=named | gone)
         effective = self.rollouts.commit(wanted, policy, note)
-        changed = [
-            name
-            for name, deployment in effective.items()
-            if name not in fleet.deployments
-            or fleet.deployments[name].compiled.digest != deployment.compiled.digest
-        ]
-        fleet.deployments = effective
-        for name in named & wanted.keys():
-            if name in changed or fleet.gave_up(name):
-                fleet.forgive(name)
-        for name in changed:
-            fleet.touch(name)
-        fleet.unread -= named
-        fleet.unfit = {name: why for name, why in fleet.unfit.items() if name in fleet.unread}
-        settle(fleet, down=not wanted)
-        fleet.told = True
-        fleet.policy = policy
-        for sandbox in fleet.sandboxes.values():
-            sandbox.heed(policy.calls)
+        changed = take_in(fleet, effective, policy, named)
         if gone or changed:
             data: dict[str, JsonValue] = {"changed": [*changed], "removed": [*sorted(gone)]}
             self._bus.publish(EventName.DESIRED_CHANGED, data=data)

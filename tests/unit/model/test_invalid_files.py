@@ -197,41 +197,6 @@ def problems_of_info(more: str, info: str = INFO) -> list[str]:
             "  secrets:\n    token: {file: ''}",
             "m.yaml:7: spec.secrets.token.file: found '', expected text that is not empty",
         ),
-        (
-            "  secrets:\n    token: {}",
-            (
-                "m.yaml:7: spec.secrets.token: found none of them, expected exactly one of file, "
-                "environment, age, sops"
-            ),
-        ),
-        (
-            "  secrets:\n    token: {file: a, age: b}",
-            (
-                "m.yaml:7: spec.secrets.token: found file and age, expected exactly one of file, "
-                "environment, age, sops"
-            ),
-        ),
-        (
-            "  secrets:\n    token: {sops: a.yaml}",
-            (
-                "m.yaml:7: spec.secrets.token: found sops without key, expected key with sops, and "
-                "with nothing else"
-            ),
-        ),
-        (
-            "  secrets:\n    token: {file: a, key: b}",
-            (
-                "m.yaml:7: spec.secrets.token: found key with file, expected key with sops, and "
-                "with nothing else"
-            ),
-        ),
-        (
-            "  secrets:\n    token: {environment: path}",
-            (
-                "m.yaml:7: spec.secrets.token.environment: found 'path', expected what follows "
-                "ORCHESTRATOR_SECRET_ in a variable's name, in upper case"
-            ),
-        ),
     ],
 )
 @pytest.mark.usefixtures("folder")
