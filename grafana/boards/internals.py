@@ -82,7 +82,7 @@ BOARD: Final = Board(
                     unit="ops",
                 ),
                 timeline(
-                    "Engine and scrape",
+                    "Engine answers",
                     "min by (instance) (orchestrator_engine_up{@})",
                     "engine of {{instance}}",
                     YES_IS_WELL,
@@ -161,7 +161,7 @@ BOARD: Final = Board(
                     steps=SHARE_OF_LIMIT,
                     decimals=0,
                     width=6,
-                ),
+                ).height(8),
                 lines(
                     "Time of code runs",
                     *quantiles("code_run_duration_seconds", 50, 95),

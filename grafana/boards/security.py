@@ -15,8 +15,8 @@ from grafana.boards.promql import increase, moved, per, rate, share, top, whole
 
 _REFUSALS: Final = "security_refusals_total"
 _ALERTS: Final = "security_alerts_total"
-_RISKY: Final = 5
-"""A rating from which a plugin is worth a second look (docs/permissions.md)."""
+_RISKY: Final = 3
+"""A rating, 8 is the best, from which on down a plugin is worth a second look."""
 
 
 def _day(metric: str) -> str:
@@ -65,11 +65,11 @@ BOARD: Final = Board(
                     about="Permissions granted or revoked by command, unlike the manifests.",
                 ),
                 number(
-                    f"Plugins rated {_RISKY} or more",
-                    f"count(orchestrator_plugin_security_rating{{@}} >= {_RISKY}) or vector(0)",
+                    f"Plugins rated {_RISKY} or less",
+                    f"count(orchestrator_plugin_security_rating{{@}} <= {_RISKY}) or vector(0)",
                     steps=ANY_IS_ODD,
                     decimals=0,
-                    about="1 is harmless, 8 may do nearly all; `orchestrator explain` says why.",
+                    about="8 only computes, 1 may do nearly all; `orchestrator explain` says why.",
                 ),
                 number(
                     "Audit records",
@@ -127,12 +127,12 @@ BOARD: Final = Board(
                 ),
                 ranking(
                     "Rating",
-                    "topk(10, max by (plugin) (orchestrator_plugin_security_rating{@}))",
+                    "bottomk(10, min by (plugin) (orchestrator_plugin_security_rating{@}))",
                     unit="short",
-                    steps=((None, "green"), (4, "orange"), (7, "red")),
+                    steps=((None, "red"), (4, "orange"), (6, "green")),
                     most=8,
                     width=8,
-                    about="1 is harmless, 8 may do nearly all.",
+                    about="8 only computes, 1 may do nearly all; `orchestrator explain` says why.",
                 ),
             ),
         ),

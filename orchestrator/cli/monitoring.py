@@ -26,17 +26,17 @@ def tell_monitoring(client: DaemonClient, *, wait: bool = True) -> None:
     with contextlib.suppress(DaemonProblem):  # of an earlier version: it has no such stack
         state = _settled(client) if wait else client.monitoring()
         for line in monitoring_lines(state):
-            click.echo(line, err=True)
+            click.echo(f"monitoring: {line}", err=True)
 
 
 def monitoring_lines(state: Mapping[str, Any]) -> list[str]:
     """The addresses of what runs, and why the rest does not."""
     up = [f"{part['name']} {part['address']}" for part in state["parts"] if part["running"]]
     down = [part for part in state["parts"] if not part["running"]]
-    lines = [f"monitoring: {', '.join(up)}"] if up else []
+    lines = [", ".join(up)] if up else []
     for part in down:
         why = part["detail"] or state["trouble"] or "starting"
-        lines.append(f"monitoring: {part['name']} does not run: {one_line(why, WIDTH)}")
+        lines.append(f"{part['name']} does not run: {one_line(why, WIDTH)}")
     return lines
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from orchestrator.cli.context import client_of, instance_option, json_option
+from orchestrator.cli.monitoring import monitoring_lines
 from orchestrator.cli.permissions import drift_rows, held_lines
 from orchestrator.cli.render import duration, fields, mark, one_line, repair_lines
 from orchestrator.cli.rollout import rollout_rows
@@ -46,12 +47,22 @@ def show_daemon(status: Mapping[str, Any], *, as_json: bool) -> None:
                 ("up for", duration(status["uptime_seconds"])),
                 ("plugins", str(status["plugins"])),
                 ("engine", reached),
+                *_monitored(status),
                 ("state", status["state_folder"]),
                 ("log", status["log_file"]),
                 *([("trouble", click.style(trouble, fg="red"))] if trouble else []),
             ]
         )
     )
+
+
+def _monitored(status: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Where metrics are answered, and how the stack does; nothing of a daemon that has neither."""
+    lines = monitoring_lines(status["monitoring"]) if "monitoring" in status else []
+    return [
+        *([("metrics", one_line(status["metrics"], 300))] if "metrics" in status else []),
+        *(("monitoring" if number == 0 else "", text) for number, text in enumerate(lines)),
+    ]
 
 
 def _show_plugin(status: Mapping[str, Any]) -> None:

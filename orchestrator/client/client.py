@@ -92,7 +92,7 @@ class DaemonClient:
         monitoring: bool | None = None,
     ) -> list[str]:
         """Make what `paths` hold wanted; the names. Raises DaemonProblem."""
-        wish: dict[str, object] = {
+        wish: dict[str, Any] = {
             "paths": [str(path) for path in paths],
             "config": str(config) if config else None,
         }

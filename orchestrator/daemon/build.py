@@ -174,6 +174,7 @@ async def build(
                 counts=instruments.counts,
             ),
         )
+        git = gitops_of(settings, manager=manager, bus=bus, clerk=clerk, clock=clock)
         monitoring = monitoring_of(
             settings,
             instruments,
@@ -185,6 +186,7 @@ async def build(
             audit=audit,
             code=code,
             clock=clock,
+            sync=git.facts,
         )
         figures = open_analytics(
             settings, stack, monitoring=monitoring, manager=manager, bus=bus, clock=clock
@@ -193,7 +195,6 @@ async def build(
             settings, backends, fleet=fleet, base_lock=base_lock, clock=clock
         )
         gate, ui = ways_in(manager)
-        git = gitops_of(settings, manager=manager, bus=bus, clerk=clerk, clock=clock)
         api = Api(
             facts=Facts(
                 pid=os.getpid(),

@@ -1,7 +1,9 @@
 """The following of a git repository, put together: a part of the composition root of its own."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from orchestrator.clock import Clock
 from orchestrator.daemon.settings import DaemonSettings
@@ -12,14 +14,18 @@ from orchestrator.gitops.endings import Endings
 from orchestrator.gitops.git import Git
 from orchestrator.gitops.hooks import Hooks
 from orchestrator.gitops.remote import Remote
+from orchestrator.gitops.report import gitops_status
 from orchestrator.gitops.repository import GitRepository
 from orchestrator.gitops.runner import Runner
 from orchestrator.gitops.seen import Seen
+from orchestrator.gitops.submodules import Submodules
 from orchestrator.gitops.sync import GitOps
 from orchestrator.gitops.tree import GitTrees
 from orchestrator.manager.auditing import Clerk
 from orchestrator.manager.manager import PluginManager
 from orchestrator.model.git import GitWebhook
+from orchestrator.model.gitops import SyncState
+from orchestrator.monitoring.sources import SyncFacts
 from orchestrator.server.gitops_routes import GitOpsApi
 from orchestrator.server.webhook import Webhook, WebhookListener
 
@@ -31,6 +37,8 @@ class GitOpsParts:
     gitops: GitOps
     listener: WebhookListener
     api: GitOpsApi
+    facts: Callable[[], SyncFacts | None]
+    """For /metrics; None while no repository is followed."""
 
 
 def gitops_of(
@@ -46,13 +54,20 @@ def gitops_of(
     book = Book(manager.fleet.store)
     git = Git(home=folder / "home", environment=os.environ)
     repository = GitRepository(git, folder / "repository")
-    trees = GitTrees(repository, folder / "trees", bounds=book.tree_bounds)
+    trees = GitTrees(repository, folder / "trees", book.tree_bounds, boot_id=_boot_id())
     remote = Remote(
         repository=repository,
         trees=trees,
         keys=settings.secrets_root / ".git",
         monotonic=clock.monotonic,
     )
+    trees.fill_in = Submodules(
+        git,
+        folder / "submodules",
+        source=lambda: book.source,
+        credentials=remote.credentials,
+        bounds=book.tree_bounds,
+    ).fill
     seen = Seen(manager)
     endings = Endings(book=book, manager=manager, trees=trees, bus=bus, clock=clock)
     runner = Runner(
@@ -88,4 +103,31 @@ def gitops_of(
         webhook_port=lambda: listener.port,
     )
     api = GitOpsApi(commands=commands, webhook=webhook)
-    return GitOpsParts(gitops=gitops, listener=listener, api=api)
+
+    in_step_at = 0.0
+
+    def facts() -> SyncFacts | None:
+        nonlocal in_step_at
+        status = gitops_status(gitops, manager)
+        if status is None:
+            return None
+        if status.state in {SyncState.SYNCED, SyncState.SUSPENDED}:
+            in_step_at = status.looked_at
+        return SyncFacts(
+            states={str(state): state is status.state for state in SyncState},
+            # Nobody may have pushed for days: what counts is that all is as git was last seen.
+            last_success=max(status.synced_at, in_step_at),
+            syncs=status.syncs_total,
+            failures=status.failures_total,
+            heals=status.heals_total,
+        )
+
+    return GitOpsParts(gitops=gitops, listener=listener, api=api, facts=facts)
+
+
+def _boot_id() -> str:
+    """Another one after each start of the machine; empty where the system has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

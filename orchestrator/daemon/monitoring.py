@@ -1,6 +1,7 @@
 """The part of the composition root that measures: a part of build.py of its own."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from orchestrator.clock import Clock
@@ -17,7 +18,7 @@ from orchestrator.monitoring.happenings import Happenings
 from orchestrator.monitoring.looks import Looks
 from orchestrator.monitoring.recorder import CallRecorder
 from orchestrator.monitoring.sampler import Sampler
-from orchestrator.monitoring.sources import DeclaredTools, Sources
+from orchestrator.monitoring.sources import DeclaredTools, Sources, SyncFacts
 from orchestrator.monitoring.tally import Tally
 from orchestrator.monitoring.tracing import Tracing
 from orchestrator.sandbox.code import CodeSandbox
@@ -88,6 +89,7 @@ def monitoring_of(
     audit: AuditLog,
     code: CodeSandbox,
     clock: Clock,
+    sync: Callable[[], SyncFacts | None],
 ) -> Monitoring:
     """After all else: it asks everybody."""
     fleet, loop = manager.fleet, manager.loop
@@ -116,6 +118,7 @@ def monitoring_of(
             code=code,
             clock=clock,
             started_at=clock.now(),
+            sync=sync,
         )
     )
     listener = MetricsListener(scrape=exporter.scrape, wanted=lambda: fleet.monitoring.address)

@@ -112,7 +112,8 @@ class GitOpsCommands:
                 wish,
                 GitOpsSuspended("found gitops suspended, expected `orchestrator gitops resume`"),
             )
-        self._gitops.book.put(asked=Asked(who=wish.who, why=wish.why, prune=prune), seen="")
+        asked = Asked(who=wish.who, why=wish.why, prune=prune)
+        self._gitops.book.put(asked=asked, seen="", wanted=record.head)
         self._gitops.hurry()
         answer: dict[str, JsonValue] = {"prune": prune, "syncs": record.syncs_total}
         self._done("sync", wish, answer)

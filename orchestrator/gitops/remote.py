@@ -66,7 +66,7 @@ class Remote:
         """Where the ref is now. Raises what GitRepository.look raises, SecretUnreadable."""
         self._last = self._monotonic()
         try:
-            with self._credentials(source) as credentials:
+            with self.credentials(source) as credentials:
                 ref = await self.repository.look(source.url, source.ref, credentials)
         except OrchestratorError as error:
             self.failed(source, error)
@@ -81,7 +81,7 @@ class Remote:
 
         Raises GitUnreachable, GitNotSigned, GitTreeRefused and their kin.
         """
-        with self._credentials(source) as credentials:
+        with self.credentials(source) as credentials:
             commit = await self.repository.fetch(source.url, ref, credentials)
         await check_signature(self.repository, commit, source.verify)
         return commit, await self.trees.write(commit.sha)
@@ -95,7 +95,7 @@ class Remote:
         self.trouble = str(error)
 
     @contextmanager
-    def _credentials(self, source: GitSource) -> Iterator[GitCredentials]:
+    def credentials(self, source: GitSource) -> Iterator[GitCredentials]:
         """Read anew each time, so that a changed secret needs no restart."""
         token = b""
         if source.token is not None:

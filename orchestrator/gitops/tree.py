@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -64,6 +64,14 @@ class GitTree:
     """Files whose content is elsewhere (Git LFS): here they are what git holds, a few lines."""
 
 
+FillIn = Callable[[Path, Sequence[TreeEntry]], Awaitable[list[str]]]
+"""Puts submodules into a tree that is being written; the names of those that are left out."""
+
+
+async def _leave_out(draft: Path, links: Sequence[TreeEntry]) -> list[str]:
+    return [link.path for link in links]
+
+
 class GitTrees:
     """Trees below one folder, by their commit's id; one that is there is not written again."""
 
@@ -72,22 +80,35 @@ class GitTrees:
         repository: GitRepository,
         folder: Path,
         bounds: Callable[[], TreeBounds] = TreeBounds,
+        *,
+        boot_id: str = "",
     ) -> None:
         self._repository = repository
         self.folder = folder
         self._bounds = bounds
+        self.fill_in: FillIn = _leave_out
+        """What becomes of submodules."""
+        self._boot_id = boot_id
+        """Of the machine's run: what was written in another may be half on disk after a crash."""
 
     async def write(self, sha: str) -> GitTree:
         """The tree of a commit that was fetched. Raises GitTreeRefused, GitFailed and its kin."""
         known = self.find(sha)
         if known is not None:
             return known
-        entries = await self._list(sha)
+        try:
+            entries = await self._list(sha)
+        except GitFailed:
+            older = self.find(sha, any_boot=True)  # git holds it no more: better than nothing
+            if older is not None:
+                return older
+            raise
         draft = self.folder / f".new-{sha}"
         shutil.rmtree(draft, ignore_errors=True)
         try:
             pointers = await self._fill(draft, sha, entries)
-            submodules = [entry.path for entry in entries if entry.mode == _SUBMODULE]
+            links = [entry for entry in entries if entry.mode == _SUBMODULE]
+            submodules = await self.fill_in(draft, links)
             self._note(sha, submodules=submodules, lfs_pointers=pointers)
             shutil.rmtree(self.folder / sha, ignore_errors=True)
             draft.rename(self.folder / sha)
@@ -100,15 +121,15 @@ class GitTrees:
             lfs_pointers=tuple(pointers),
         )
 
-    def find(self, sha: str) -> GitTree | None:
-        """A tree that was written before, whether or not git still holds its commit."""
+    def find(self, sha: str, *, any_boot: bool = False) -> GitTree | None:
+        """A tree that was written before, since the machine was started."""
         folder = self.folder / sha
         try:
             note = json.loads((self.folder / f"{sha}.json").read_bytes())
             left, pointers = tuple(note["submodules"]), tuple(note["lfs_pointers"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        if not folder.is_dir():
+        if not folder.is_dir() or (note.get("boot") != self._boot_id and not any_boot):
             return None
         return GitTree(sha=sha, folder=folder, submodules=left, lfs_pointers=pointers)
 
@@ -124,7 +145,8 @@ class GitTrees:
 
     def _note(self, sha: str, **words: list[str]) -> None:
         """Beside the tree, and not in it: what the commit holds is hostile."""
-        (self.folder / f"{sha}.json").write_text(json.dumps(words), encoding="utf-8")
+        note = json.dumps({**words, "boot": self._boot_id})
+        (self.folder / f"{sha}.json").write_text(note, encoding="utf-8")
 
     async def _list(self, sha: str) -> list[TreeEntry]:
         bounds = self._bounds()

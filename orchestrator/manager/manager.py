@@ -14,13 +14,8 @@ from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.manager.admission import check_host
 from orchestrator.manager.auditing import Clerk
-from orchestrator.manager.committing import commit
-from orchestrator.manager.deployment import (
-    Deployment,
-    Inputs,
-    Place,
-    to_record,
-)
+from orchestrator.manager.commitment import take_in, write_wanted
+from orchestrator.manager.deployment import Deployment, Inputs, Place, to_record
 from orchestrator.manager.desired import merge
 from orchestrator.manager.fleet import DESIRED, Fleet
 from orchestrator.manager.held import HeldUpdate, held_back
@@ -332,10 +327,18 @@ class PluginManager:
         named: set[str],
         held: Mapping[str, HeldUpdate],
     ) -> None:
-        changed, gone = commit(
-            self.fleet, self.rollouts, wanted, policy, note, named=named, held=held
-        )
+        """On disk first, then in mind."""
+        fleet = self.fleet
+        gone = fleet.deployments.keys() - wanted.keys()
+        if not wanted:
+            gone = gone | fleet.unread
+            fleet.unread = set()
+            fleet.unfit = {}
+        write_wanted(fleet, wanted, gone, policy)
+        fleet.hold(held, instead_of=named | gone)
+        effective = self.rollouts.commit(wanted, policy, note)
+        changed = take_in(fleet, effective, policy, named)
         if gone or changed:
-            data: dict[str, JsonValue] = {"changed": [*changed], "removed": [*gone]}
+            data: dict[str, JsonValue] = {"changed": [*changed], "removed": [*sorted(gone)]}
             self._bus.publish(EventName.DESIRED_CHANGED, data=data)
         self.loop.wake()

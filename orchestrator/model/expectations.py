@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from orchestrator.model.base import NAME_PATTERN, PLUGIN_ID_PATTERN
+from orchestrator.model.git import TOKEN_USER_PATTERN
 from orchestrator.model.info import EVENT_TYPE_PATTERN, TOOL_NAME_PATTERN
 from orchestrator.model.manifest import HEADER_PATTERN
 from orchestrator.model.permissions import HOST_PATTERN, ONE_HOST_PATTERN
@@ -23,6 +24,7 @@ PATTERN_WORDS = {
     EVENT_TYPE_PATTERN: "lower-case words joined by dots, such as order.created or order.*",
     ONE_HOST_PATTERN: "host:port in lower case, such as api.example.com:443",
     HEADER_PATTERN: "the name of an HTTP header, such as Authorization",
+    TOKEN_USER_PATTERN: "at most 128 letters, digits, '_', '.', '@' and '-'",
     VARIABLE_PATTERN: "what follows ORCHESTRATOR_SECRET_ in a variable's name, in upper case",
     HOST_PATTERN: "host:port in lower case, such as api.example.com:443 or *.example.com:443",
 }

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, JsonValue
 from orchestrator.model.base import Model, PluginId, Unexpected
 from orchestrator.model.secret_source import SecretFile
 
+TOKEN_USER_PATTERN = r"^[A-Za-z0-9_.@-]{1,128}$"  # noqa: S105 - a shape
 _TIME = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d")
 
 
@@ -137,12 +138,14 @@ class GitSource(Model):
     poll_seconds: Annotated[float, Field(ge=1, le=86_400)] = 60.0
     token: SecretFile | None = None
     """For https."""
-    token_user: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]{1,128}$")] = "x-access-token"  # noqa: S105 - a user's name
+    token_user: Annotated[str, Field(pattern=TOKEN_USER_PATTERN)] = "x-access-token"  # noqa: S105 - a user's name
     ssh_key: SecretFile | None = None
     known_hosts: Annotated[str, Field(min_length=1)] | None = None
     """Whom to believe over ssh; without it /etc/ssh/ssh_known_hosts."""
     files: Annotated[tuple[str, ...], Field(max_length=50)] = ()
     """Folders of this machine whose files manifests may name as secrets."""
+    submodules: bool = False
+    """Whether they are fetched too, from the repository's own host; else they are left out."""
     max_files: Annotated[int, Field(ge=1, le=100_000)] = 10_000
     max_mb: Annotated[int, Field(ge=1, le=4_096)] = 256
     history: Annotated[int, Field(ge=1, le=200)] = 20

@@ -10,12 +10,18 @@ from typing import Any, Final
 
 from orchestrator.clock import Clock
 from orchestrator.manager.manager import PluginManager
-from orchestrator.monitoring.figures import PluginFigures, Timeframe, calls_made_by, figures
+from orchestrator.monitoring.figures import (
+    PluginFigures,
+    Timeframe,
+    calls_made_by,
+    figures,
+    together,
+)
 from orchestrator.monitoring.keeper import Keeper
 from orchestrator.monitoring.known import KnownVersions, facts_of
 from orchestrator.monitoring.plugin_metrics import Facts, PluginMetrics, plugin_metrics
 from orchestrator.monitoring.report import Surroundings, report
-from orchestrator.monitoring.timeframe import DEFAULT, chart_step, cover, seconds_of
+from orchestrator.monitoring.timeframe import DEFAULT, chart_step, cover, parts, seconds_of
 
 FRESH_SECONDS: Final = 1.0
 """Who asks again within it gets the figures that were written then."""
@@ -81,8 +87,12 @@ class PluginAnalytics:
         timeframe = Timeframe(name=name, begin=now - seconds, end=now, point_seconds=point_seconds)
         kept = await self._keeper.kept_from()
         spans = cover(timeframe.begin, now, kept.__getitem__, coarsest=point_seconds)
-        rows = await self._keeper.read(spans)
-        return _Asked(timeframe=timeframe, found=await asyncio.to_thread(figures, rows, timeframe))
+        found: Mapping[str, PluginFigures] = {}
+        for part in parts(spans):
+            rows = await self._keeper.read(part)
+            new = await asyncio.to_thread(figures, rows, timeframe)
+            found = together(found, new)
+        return _Asked(timeframe=timeframe, found=found)
 
     async def _flush(self) -> None:
         now = self._clock.monotonic()

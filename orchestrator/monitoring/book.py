@@ -4,7 +4,7 @@ It hears the bus and the sampler; each only adds a number.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.clock import Clock
@@ -33,6 +33,8 @@ _TOTALS = {
 }
 _MOST_APART_SECONDS = 180.0
 """Of two samples that say how busy it was: not over a sleep or a stop."""
+_MOST_LOOKS = 60
+"""That wait to be merged: nobody has taken any for long."""
 _MOST_TIMES_LIMIT = 4
 """Of the CPU that there is for it: what is beyond was not used between two looks."""
 
@@ -42,7 +44,7 @@ class _Page:
     """One plugin's."""
 
     counts: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    gauges: dict[str, Gauge] = field(default_factory=dict)
+    looks: dict[str, list[Gauge]] = field(default_factory=lambda: defaultdict(list))
 
 
 class Book:
@@ -55,14 +57,12 @@ class Book:
         """(monotonic, sample) by plugin: the last one."""
         self._cpu: dict[str, float] = {}
 
-    def take(self) -> dict[Key, Row]:
-        """What came since the last time."""
+    def take(self) -> Iterator[dict[Key, Row]]:
+        """What came since the last time, plugin by plugin: others may run in between."""
         pages, self._pages = self._pages, defaultdict(_Page)
-        return {
-            Key(plugin_id): Row(counts=dict(page.counts), gauges=page.gauges)
-            for plugin_id, page in pages.items()
-            if page.counts or page.gauges
-        }
+        for plugin_id, page in pages.items():
+            gauges = {name: Gauge.merged(looks) for name, looks in page.looks.items()}
+            yield {Key(plugin_id): Row(counts=dict(page.counts), gauges=gauges)}
 
     # -- the bus --------------------------------------------------------------------------------
 
@@ -134,9 +134,10 @@ class Book:
         if value is None:
             return
         parts = max(1, parts)
-        look = Gauge.of(value / parts, (limit or 0.0) / parts)
-        gauges = self._pages[plugin_id].gauges
-        gauges[name] = gauges[name].plus(look) if name in gauges else look
+        looks = self._pages[plugin_id].looks[name]
+        looks.append(Gauge.of(value / parts, (limit or 0.0) / parts))
+        if len(looks) >= _MOST_LOOKS:
+            looks[:] = [Gauge.merged(looks)]
 
     def _count(self, plugin_id: str, name: str, number: float = 1.0) -> None:
         self._pages[plugin_id].counts[name] += number

@@ -41,7 +41,7 @@ def bars(layers: Sequence[Series], labels: Sequence[str], show: Show) -> str:
     """Layers on top of each other, one bar a point."""
     count = len(labels)
     sums = [sum(layer.values[i] or 0.0 for layer in layers) for i in range(count)]
-    top = nice(max(sums, default=0.0))
+    top = 4 * nice(max(1.0, max(sums, default=0.0) / 4))  # four lines, at whole numbers
     step = _inner() / max(1, count)
     parts = []
     for index in range(count):
@@ -110,11 +110,11 @@ def meter(share: float, *, most: float | None = None, words: str = "") -> str:
 
 
 def nice(value: float) -> float:
-    """The end of a scale: 1, 2, 2.5 or 5 times a power of ten, not below `value`."""
+    """1, 2 or 5 times a power of ten, not below `value`."""
     if value <= 0 or not math.isfinite(value):
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
-    return next(float(step * power) for step in (1, 2, 2.5, 5, 10) if step * power >= value)
+    return next(float(step * power) for step in (1, 2, 5, 10) if step * power >= value)
 
 
 def decades(values: Sequence[float]) -> list[float]:

@@ -4,7 +4,7 @@ A tally counts from the daemon's start, and is dropped and begun anew when its p
 comes back. So the reader is told when one is dropped, and looks a last time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.monitoring.aggregates import Calls, Key, Row, RowKind, united
@@ -80,14 +80,16 @@ class TallyReader:
         self._gone: list[dict[Key, Row]] = []
         tally.forgotten = self._leave
 
-    def take(self) -> dict[Key, Row]:
-        """What was counted since the last time."""
-        parts, self._gone = self._gone, []
+    def take(self) -> Iterator[dict[Key, Row]]:
+        """What was counted since the last time, plugin by plugin: others may run in between."""
+        gone, self._gone = self._gone, []
+        yield from gone
         for plugin_id, tally in self._tally:
-            after = look(tally)
-            parts.append(difference(plugin_id, self._seen.get(plugin_id, Look()), after))
-            self._seen[plugin_id] = after
-        return united(parts)
+            if self._tally.find(plugin_id) is tally:  # it may have gone meanwhile, and was told
+                after = look(tally)
+                before = self._seen.get(plugin_id, Look())
+                self._seen[plugin_id] = after
+                yield difference(plugin_id, before, after)
 
     def _leave(self, plugin_id: str, tally: PluginTally) -> None:
         """It goes: what it counted since the last look is all that is left of it."""

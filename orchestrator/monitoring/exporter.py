@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from orchestrator.monitoring.board import Board, Family
 from orchestrator.monitoring.exposition import content_type_for, encode
 from orchestrator.monitoring.facts_daemon import tell_daemon
-from orchestrator.monitoring.facts_delivery import tell_delivery
+from orchestrator.monitoring.facts_delivery import tell_delivery, tell_git
 from orchestrator.monitoring.facts_plugins import tell_plugins
 from orchestrator.monitoring.facts_security import SecurityFacts
 from orchestrator.monitoring.metrics import MetricKind
@@ -66,6 +66,8 @@ class Exporter(Collector):
         self._security.tell(self._sources, board)
         yield
         tell_delivery(self._sources, board)
+        yield
+        tell_git(self._sources, board)
         yield
         tell_daemon(self._sources, board)
         yield

@@ -20,12 +20,20 @@ def tell_delivery(sources: Sources, board: Board) -> None:
     for outcome, count in happenings.builds.items():
         board.put("image_builds_total", count, outcome)
     board.spread("image_build_duration_seconds", happenings.build_times)
-    if sources.sync is not None:
-        for state, is_in_it in sources.sync.states.items():
-            board.put("gitops_state", is_in_it, state)
-        if sources.sync.last_success is not None:
-            board.put("gitops_last_success_seconds", sources.sync.last_success)
-        board.put("gitops_failures_total", sources.sync.failures)
+
+
+def tell_git(sources: Sources, board: Board) -> None:
+    """Nothing while no repository is followed."""
+    sync = sources.sync()
+    if sync is None:
+        return
+    for state, is_in_it in sync.states.items():
+        board.put("gitops_state", is_in_it, state)
+    if sync.last_success:
+        board.put("gitops_last_success_seconds", sync.last_success)
+    board.put("gitops_syncs_total", sync.syncs)
+    board.put("gitops_failures_total", sync.failures)
+    board.put("gitops_heals_total", sync.heals)
 
 
 def _tell_events(sources: Sources, board: Board) -> None:

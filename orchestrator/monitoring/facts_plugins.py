@@ -52,6 +52,7 @@ def tell_plugins(sources: Sources, board: Board) -> Iterator[None]:
     for number, deployment in enumerate(list(sources.fleet.deployments.values())):
         plugin_id = deployment.plugin_id
         _tell_calls(board, plugin_id, sources.tally.find(plugin_id) or nothing)
+        _tell_callers(sources, board, deployment)
         _tell_room(sources, board, deployment)
         _tell_use(sources, board, deployment)
         _tell_deployment(sources, board, deployment)
@@ -81,8 +82,15 @@ def _tell_calls(board: Board, plugin_id: str, tally: PluginTally) -> None:
         board.put("plugin_tool_calls_total", tool.calls, plugin_id, name)
         board.put("plugin_tool_failures_total", tool.failures, plugin_id, name)
         board.put("plugin_tool_seconds_total", tool.seconds, plugin_id, name)
-    for caller, count in tally.callers.items():
-        board.put("plugin_caller_calls_total", count, plugin_id, caller)
+
+
+def _tell_callers(sources: Sources, board: Board, deployment: Deployment) -> None:
+    """Not those that are deployed no more: their series went with them."""
+    tally, known = sources.tally.find(deployment.plugin_id), sources.fleet.deployments
+    for caller, count in tally.callers.items() if tally is not None else ():
+        name = caller.removeprefix("plugin:")
+        if name == caller or name in known:
+            board.put("plugin_caller_calls_total", count, deployment.plugin_id, caller)
 
 
 def _tell_room(sources: Sources, board: Board, deployment: Deployment) -> None:

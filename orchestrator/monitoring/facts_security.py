@@ -9,11 +9,14 @@ from orchestrator.model.policy import SecurityPolicy
 from orchestrator.monitoring.board import Board
 from orchestrator.monitoring.happenings import ALERTS
 from orchestrator.monitoring.looks import Looks
+from orchestrator.monitoring.sampler import NETWORK_TOTALS
 from orchestrator.monitoring.sources import Sources
 from orchestrator.policy.overrides import OverrideState
 from orchestrator.policy.rating import ImageOrigin, Surroundings, rate
 from orchestrator.sandbox.broker import RefusalCode
 
+PACKET_REFUSED: Final = "packet_refused"
+"""By the packet filter of a plugin's network: a rule of its own, as no broker says it."""
 _CODES: Final = tuple(map(str, RefusalCode))
 _NO_LIMITS: Final = "none"
 """The cgroup driver of an engine that holds no limits."""
@@ -69,7 +72,6 @@ class SecurityFacts:
 
 def _tell_brokers(sources: Sources, board: Board) -> None:
     refusals = dict(sources.happenings.refusals)
-    parties = [party for party, _ in sources.counts]
     for party, counts in sources.counts:
         for code, count in counts.refusals.items():
             refusals[party, code] = refusals.get((party, code), 0) + count
@@ -77,6 +79,14 @@ def _tell_brokers(sources: Sources, board: Board) -> None:
             to = (party, str(host_class))
             board.put("plugin_egress_bytes_total", carried.sent, *to, "sent")
             board.put("plugin_egress_bytes_total", carried.received, *to, "received")
+    for plugin_id in sources.fleet.networks:
+        sent, received, packets = (
+            int(sources.sampler.totals.sum(plugin_id, what) or 0) for what in NETWORK_TOTALS
+        )
+        refusals[plugin_id, PACKET_REFUSED] = packets
+        board.put("plugin_egress_bytes_total", sent, plugin_id, "network", "sent")
+        board.put("plugin_egress_bytes_total", received, plugin_id, "network", "received")
+    parties = [party for party, _ in sources.counts]
     board.put_pairs("security_refusals_total", refusals, plugins=parties, seconds=_CODES)
 
 

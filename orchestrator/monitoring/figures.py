@@ -4,8 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TypeVar
 
 from orchestrator.monitoring.aggregates import Calls, Key, Row, RowKind, merged
+
+K = TypeVar("K")
 
 
 def _no_rows() -> Mapping[str, Row]:
@@ -70,6 +73,16 @@ def figures(rows: Iterable[tuple[int, Key, Row]], timeframe: Timeframe) -> dict[
     }
 
 
+def together(
+    left: Mapping[str, PluginFigures], right: Mapping[str, PluginFigures]
+) -> dict[str, PluginFigures]:
+    """Figures of two parts of a timeframe as those of the whole."""
+    return {
+        plugin_id: _plus(left.get(plugin_id), right.get(plugin_id))
+        for plugin_id in sorted(left.keys() | right.keys())
+    }
+
+
 def calls_made_by(plugin_id: str, of_all: Mapping[str, PluginFigures]) -> int:
     """How often a plugin called others."""
     caller = f"plugin:{plugin_id}"
@@ -80,6 +93,26 @@ def calls_made_by(plugin_id: str, of_all: Mapping[str, PluginFigures]) -> int:
 def all_calls(of_all: Mapping[str, PluginFigures]) -> Calls:
     """Of all plugins together."""
     return merged(one.row for one in of_all.values()).calls
+
+
+def _plus(left: PluginFigures | None, right: PluginFigures | None) -> PluginFigures:
+    if left is None or right is None:
+        return left or right or PluginFigures()
+    starts = [one.first for one in (left, right) if one.first is not None]
+    return PluginFigures(
+        row=left.row.plus(right.row),
+        tools=_united(left.tools, right.tools),
+        callers=_united(left.callers, right.callers),
+        points=_united(left.points, right.points),
+        first=min(starts, default=None),
+    )
+
+
+def _united(left: Mapping[K, Row], right: Mapping[K, Row]) -> dict[K, Row]:
+    both = {**left}
+    for name, row in right.items():
+        both[name] = both[name].plus(row) if name in both else row
+    return both
 
 
 def _named(parts: Mapping[tuple[str, str], list[Row]], kind: RowKind) -> dict[str, Row]:

@@ -6,7 +6,7 @@ is written with the next minute.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from orchestrator.clock import Clock
@@ -15,13 +15,15 @@ from orchestrator.model.policy import AnalyticsPolicy
 from orchestrator.monitoring.aggregates import Key, Row, decoded, encoded, united
 from orchestrator.monitoring.book import Book
 from orchestrator.monitoring.timeframe import Span
-from orchestrator.store.series import Kept, RowKey, SeriesStore, Step
+from orchestrator.store.series import Kept, SeriesStore, Step
 
 AFTER_SECONDS: Final = 0.05
 """So long after the minute's end its rows are made: a timer must not come before it."""
 MOST_MINUTES: Final = 60
 """That wait in memory for a disk that is full; then they are counted as one."""
 STATE_SECONDS: Final = 60.0
+SLICE_SECONDS: Final = 0.002
+"""So long at most the loop is held up by counting."""
 _MEBIBYTE: Final = 1 << 20
 
 StateOf = Callable[[], dict[str, str]]
@@ -31,8 +33,8 @@ StateOf = Callable[[], dict[str, str]]
 class Reader(Protocol):
     """Who knows what was counted."""
 
-    def take(self) -> dict[Key, Row]:
-        """What came since the last time."""
+    def take(self) -> Iterator[dict[Key, Row]]:
+        """What came since the last time, in parts; what is left goes with the next time."""
 
 
 class Keeper:
@@ -72,7 +74,11 @@ class Keeper:
 
     async def flush(self) -> None:
         """Write what was counted until now; what is asked for next sees it."""
-        self.gather()
+        clock, since = self._clock.monotonic, self._clock.monotonic()
+        for _ in self._gather():
+            if clock() - since > SLICE_SECONDS:
+                await asyncio.sleep(0)  # calls come first
+                since = clock()
         async with self._one:
             while self._waiting:
                 # Out of mind before it is written: a write goes on though we are cancelled, and
@@ -80,22 +86,19 @@ class Keeper:
                 minute = next(iter(self._waiting))
                 rows = self._waiting.pop(minute)
                 try:
-                    await asyncio.to_thread(self._store.add, minute, _texts(rows))
+                    await asyncio.to_thread(self._write, minute, rows)
                 except OrchestratorError as error:
                     self._waiting[minute] = united([rows, self._waiting.get(minute, {})])
                     self.trouble = str(error)
                     return
             self.trouble = self._store.trouble
 
-    async def read(self, spans: tuple[Span, ...]) -> list[tuple[int, Key, Row]]:
-        """The rows of these spans. Raises StoreUnavailable."""
+    async def read(self, span: Span) -> list[tuple[int, Key, Row]]:
+        """The rows of that span. Raises StoreUnavailable."""
 
         def read() -> list[tuple[int, Key, Row]]:
-            return [
-                (begin, Key(*key), decoded(text))
-                for span in spans
-                for begin, key, text in self._store.read(span.step, span.begin, span.end)
-            ]
+            rows = self._store.read(span.step, span.begin, span.end)
+            return [(begin, Key(*key), decoded(text)) for begin, key, text in rows]
 
         async with self._one:
             return await asyncio.to_thread(read)
@@ -105,25 +108,38 @@ class Keeper:
         async with self._one:
             return await asyncio.to_thread(lambda: {s: self._store.oldest(s) for s in Step})
 
-    def gather(self) -> None:
+    def _gather(self) -> Iterator[None]:
         """Make rows of what was counted since the last time, for the minute it happened in."""
         now = self._clock.now()
         self._look()
-        rows = united([reader.take() for reader in self._readers])
         minute = minute_of(self._last, now)
         self._last = now
-        if not rows:
-            return
+        for reader in self._readers:
+            for rows in reader.take():
+                if rows:
+                    self._wait(minute, rows)
+                yield
+
+    def _wait(self, minute: int, rows: Mapping[Key, Row]) -> None:
         if minute not in self._waiting and len(self._waiting) >= MOST_MINUTES:
             minute = next(reversed(self._waiting))
-        self._waiting[minute] = united([self._waiting.get(minute, {}), rows])
+        waiting = self._waiting.setdefault(minute, {})
+        for key, row in rows.items():
+            waiting[key] = waiting[key].plus(row) if key in waiting else row
+
+    def _write(self, minute: int, rows: Mapping[Key, Row]) -> None:
+        """Raises StoreUnavailable."""
+        self._store.add(
+            minute, {(key[0], key[1], key[2]): encoded(row) for key, row in rows.items()}
+        )
 
     def close(self) -> None:
         """The last rows, at the daemon's end; what cannot be written is lost."""
-        self.gather()
+        for _ in self._gather():
+            pass
         try:
             for minute, rows in self._waiting.items():
-                self._store.add(minute, _texts(rows))
+                self._write(minute, rows)
         except OrchestratorError as error:
             self.trouble = str(error)
         self._store.close()
@@ -152,10 +168,6 @@ class Keeper:
                 await asyncio.to_thread(self._store.prune, now, kept_of(policy))
         except OrchestratorError as error:
             self.trouble = str(error)
-
-
-def _texts(rows: dict[Key, Row]) -> dict[RowKey, str]:
-    return {(key[0], key[1], key[2]): encoded(row) for key, row in rows.items()}
 
 
 def kept_of(policy: AnalyticsPolicy) -> Kept:

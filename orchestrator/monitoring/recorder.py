@@ -11,8 +11,10 @@ from typing import Final, Protocol
 from orchestrator.monitoring.tally import PluginTally, Tally
 from orchestrator.sandbox.call import Call
 from orchestrator.sandbox.observer import NEVER_BEGUN, OK
+from orchestrator.sandbox.party_counts import CODE_PARTY
 
 _TRACE: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_PLUGIN: Final = "plugin:"
 _NO_TRACE: Final = "0" * 32
 
 
@@ -46,15 +48,20 @@ class CallRecorder:
             return
         outcomes = tally.outcomes
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
-        tool = tally.tools.get(call.tool) or tally.tool(call.tool)
+        tool, caller = tally.tools.get(call.tool), call.caller
+        if tool is None:
+            # An update may have declared others since the last time.
+            tally.known_tools = self._declared.tools(plugin_id) or tally.known_tools
+            tool = tally.tool(call.tool)
         tool.calls += 1
         try:
-            tally.callers[call.caller] += 1
+            tally.callers[caller] += 1
         except KeyError:
-            tally.count_new_caller(call.caller)
+            caller = self._class_of(caller)
+            tally.count_new_caller(caller)
         if outcome != OK:
             tool.failures += 1
-            tally.count_failure(call.caller)
+            tally.count_failure(caller)
         if outcome not in NEVER_BEGUN:
             bucket = tally.spread.add(seconds)
             tally.waited += waited
@@ -63,6 +70,12 @@ class CallRecorder:
                 tally.exemplars[bucket] = (call.traceparent, seconds, self._now())
         for tell in self.also:
             tell(plugin_id, call, outcome, seconds, waited)
+
+    def _class_of(self, caller: str) -> str:
+        """Each run of handed-in code is a party of its own, and they have no end: all are one."""
+        name = caller.removeprefix(_PLUGIN)
+        is_code = name != caller and self._declared.tools(name) is None
+        return CODE_PARTY if is_code else caller
 
     def _new(self, plugin_id: str) -> PluginTally | None:
         tools = self._declared.tools(plugin_id)

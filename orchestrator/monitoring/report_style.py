@@ -39,7 +39,7 @@ overflow-wrap:anywhere}
 table{width:100%;border-collapse:collapse;font-variant-numeric:tabular-nums}
 th{font-size:12px;font-weight:500;color:var(--dim);padding:4px 10px;white-space:nowrap}
 td{border-top:1px solid var(--line);padding:7px 10px;vertical-align:middle;overflow-wrap:anywhere}
-td.r{white-space:nowrap}
+td.r{white-space:nowrap}td.l{min-width:110px}td.l:first-child{min-width:150px}
 th:first-child,td:first-child{padding-left:0}th:last-child,td:last-child{padding-right:0}
 .l{text-align:left}.r{text-align:right}
 td small{display:block;color:var(--dim);font-size:12px}

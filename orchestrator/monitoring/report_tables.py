@@ -51,7 +51,7 @@ def plugins(report: Report) -> str:
             ]
         )
     head = ["Plugin", "Calls", "Trend", "Success", "p50", "p95", "max", "Up"]
-    return card("Plugins", _table(head, rows, left=1))
+    return card("Plugins", _table(head, rows, left=1), empty=not rows)
 
 
 def _about(one: Any) -> str:

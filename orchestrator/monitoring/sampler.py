@@ -35,6 +35,9 @@ _TOTALS: Final = (
     "periods",
     "oom_kills",
 )
+NETWORK_TOTALS: Final = ("sent_bytes", "received_bytes", "refused_packets")
+"""Of a network behind the guard, in its own words."""
+_NETWORK: Final = "network"
 Number = TypeVar("Number", int, float)
 SampleListener = Callable[[Mapping[str, Sample]], None]
 
@@ -78,10 +81,10 @@ class Sampler:
         deployments = list(self._fleet.deployments.items())
         pairs = await asyncio.gather(*(look(*each) for each in deployments))
         self.latest = dict(pairs)
-        self.totals.prune(
-            self._fleet.deployments.keys(),
-            {(name, _run(each)) for name, found in containers.items() for each in found},
-        )
+        self._count_networks()
+        runs = {(name, _run(each)) for name, found in containers.items() for each in found}
+        networks = {(name, _NETWORK) for name in self._fleet.networks}
+        self.totals.prune(self._fleet.deployments.keys(), runs | networks)
         for listener in self._listeners:
             listener(self.latest)
         return self.latest
@@ -150,6 +153,14 @@ class Sampler:
             value = getattr(usage, what)
             if value is not None:
                 self.totals.feed(plugin_id, _run(container), what, value)
+
+    def _count_networks(self) -> None:
+        """What the packet filters counted, which begin anew with their pauses."""
+        for plugin_id, counters in self._fleet.networks.items():
+            for what in NETWORK_TOTALS:
+                value = counters.get(what)
+                if isinstance(value, int):
+                    self.totals.feed(plugin_id, _NETWORK, what, value)
 
     def _whole(self, plugin_id: str, what: str) -> int | None:
         found = self.totals.sum(plugin_id, what)

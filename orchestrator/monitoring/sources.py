@@ -4,9 +4,8 @@ Nothing is copied when something happens: each is asked at the moment of the scr
 more has no series.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from orchestrator.clock import Clock
 from orchestrator.events.desk import EventDesk
@@ -22,20 +21,24 @@ from orchestrator.sandbox.party_counts import CODE_PARTY, Counts
 from orchestrator.store.audit_log import AuditLog
 
 
-class SyncFacts(Protocol):
-    """How the desired state is kept in step with git, where it is."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncFacts:
+    """How what is wanted is kept in step with git."""
 
-    @property
-    def states(self) -> Mapping[str, bool]:
-        """Every state that there is, and whether it is in it."""
+    states: Mapping[str, bool]
+    """Every state that there is, and whether it is in it."""
+    last_success: float
+    """Seconds since the epoch; 0 before the first."""
+    syncs: int
+    """Revisions that were taken up, since the repository is followed; likewise the two below."""
+    failures: int
+    heals: int
+    """Changes by hand that were set back."""
 
-    @property
-    def last_success(self) -> float | None:
-        """Seconds since the epoch."""
 
-    @property
-    def failures(self) -> int:
-        """Since the daemon started."""
+def no_sync() -> SyncFacts | None:
+    """Without git."""
+    return None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,8 +58,8 @@ class Sources:
     code: CodeSandbox
     clock: Clock
     started_at: float
-    sync: SyncFacts | None = None
-    """None without git."""
+    sync: Callable[[], SyncFacts | None] = no_sync
+    """None while no repository is followed."""
     scrape_seconds: float = field(default=0.0, init=False)
     """What the last scrape took."""
 

@@ -127,8 +127,9 @@ class PluginTally:
         return found
 
     def count_new_caller(self, caller: str) -> None:
-        """One that is not among `callers` yet."""
-        name = caller if len(self.callers) < MAX_CALLERS else OTHER
+        """One that is not among `callers`, as it was called; its class may be."""
+        known = caller in self.callers or len(self.callers) < MAX_CALLERS
+        name = caller if known else OTHER
         self.callers[name] = self.callers.get(name, 0) + 1
 
     def count_failure(self, caller: str) -> None:

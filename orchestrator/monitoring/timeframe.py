@@ -1,7 +1,7 @@
 """Timeframes: `15m`, `24h`, `7d`, `30d`; and which rows tell of one. Pure."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +12,10 @@ DEFAULT: Final = "24h"
 _SHAPE: Final = re.compile(r"([1-9][0-9]{0,5})([mhd])")
 _SECONDS: Final = {"m": Step.MINUTE, "h": Step.HOUR, "d": Step.DAY}
 _LONGEST_DAYS: Final = 3_660
+AT_ONCE: Final = 10
+"""Minutes, hours or days that are read at once."""
+BY_MINUTE_SECONDS: Final = 6 * Step.HOUR
+"""What is longer is told by the hour: there would be too many rows."""
 _POINTS: Final = 31
 _STEPS: Final = (60, 300, 900, 1_800, 3_600, 10_800, 21_600, 43_200, 86_400, 604_800, 2_592_000)
 """A chart has at most _POINTS points, each of one of these lengths."""
@@ -62,6 +66,14 @@ def cover(
     return tuple(_cover(first, last, (*steps, Step.MINUTE), kept_from))
 
 
+def parts(spans: tuple[Span, ...]) -> Iterator[Span]:
+    """The same in pieces, so that no more than a few rows of each plugin are in memory at once."""
+    for span in spans:
+        for begin in range(span.begin, span.end, AT_ONCE * span.step):
+            end = min(span.end, begin + AT_ONCE * span.step)
+            yield Span(step=span.step, begin=begin, end=end)
+
+
 def _cover(
     begin: int, end: int, steps: tuple[Step, ...], kept_from: Callable[[Step], int | None]
 ) -> list[Span]:
@@ -87,5 +99,7 @@ def _reaches(begin: int, finer: tuple[Step, ...], kept_from: Callable[[Step], in
 
 
 def chart_step(seconds: float) -> int:
-    """How long a point of a chart is."""
-    return next((step for step in _STEPS if seconds / step <= _POINTS), _STEPS[-1])
+    """How long a point of a chart is; it is made of rows that are not longer."""
+    least = Step.HOUR if seconds > BY_MINUTE_SECONDS else Step.MINUTE
+    fitting = (step for step in _STEPS if step >= least and seconds / step <= _POINTS)
+    return next(fitting, _STEPS[-1])

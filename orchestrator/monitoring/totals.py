@@ -29,7 +29,7 @@ class TotalsReader:
         self._restarts = restarts
         self._seen: dict[Total, float] = {}
 
-    def take(self) -> dict[Key, Row]:
+    def take(self) -> Iterator[dict[Key, Row]]:
         """What was counted since the last time."""
         now: dict[Total, float] = defaultdict(float)
         for total, number in self._totals():
@@ -39,7 +39,7 @@ class TotalsReader:
         rows: dict[str, dict[str, float]] = defaultdict(dict)
         for (plugin_id, name), number in grown.items():
             rows[plugin_id][name] = number
-        return {Key(plugin_id): Row(counts=counts) for plugin_id, counts in rows.items()}
+        yield {Key(plugin_id): Row(counts=counts) for plugin_id, counts in rows.items()}
 
     def _totals(self) -> Iterator[tuple[Total, float]]:
         for plugin_id, number in list(self._restarts.items()):

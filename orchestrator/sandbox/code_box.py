@@ -205,8 +205,9 @@ class BoxMaker:
 
 
 def _remove_folders(sockets_root: Path) -> None:
-    for folder in sockets_root.glob(f"code-{'[0-9a-f]' * 8}"):  # a plugin may be called code-…
-        shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):  # `down` may take the whole of it away meanwhile
+        for folder in sockets_root.glob(f"code-{'[0-9a-f]' * 8}"):  # a plugin may be called code-…
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _dial_in(box: CodeBox) -> None:

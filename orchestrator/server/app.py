@@ -169,6 +169,7 @@ class Api:
             or self._events.desk.trouble
             or self._analytics.trouble,
             "metrics": self._metrics.state,
+            "monitoring": asdict(self._stack.state()),
             "audit_entries_lost": self._audit.lost,
             "engine": engine,
         }

@@ -32,7 +32,6 @@ from orchestrator.engine.memory_usage import MemoryUsages
 from orchestrator.engine.pausing import MemoryPausing
 from orchestrator.engine.repairs import MemoryRepairs
 from orchestrator.engine.share_mounts import ShareMounts
-from orchestrator.manager import networks
 from orchestrator.manager.network_guard import LABEL_GUARDS, ROLE_PAUSE
 from orchestrator.manager.statuses import statuses
 from orchestrator.model.container import ContainerPhase
@@ -80,7 +79,6 @@ class PaperHouse:
         self.manifests.mkdir()
         self.boundaries = Boundaries()
         self.boundaries.watch_store(monkeypatch)
-        monkeypatch.setattr(networks, "TURN_SECONDS", 0.05)  # nobody waits for whole turns here
         self.numbers = itertools.count(1)
         """For whatever is to be new each time."""
         self.answered = False

@@ -93,13 +93,22 @@ async def ends(house: PaperHouse) -> None:
     house.engine.die(await only(house))
 
 
-async def hangs(house: PaperHouse) -> None:
-    await house.call("base", HANG, deadline_seconds=0.1)
-
-
 async def restarted(house: PaperHouse) -> None:
     async def holds() -> bool:
         return house.daemon.manager.fleet.plugin_history("base").restarts > 0
+
+    await until(holds)
+    await house.converged()
+
+
+async def hung_and_restarted(house: PaperHouse) -> None:
+    """On a busy machine a call may not get there in time: another one does."""
+
+    async def holds() -> bool:
+        if house.daemon.manager.fleet.plugin_history("base").restarts > 0:
+            return True
+        await house.call("base", HANG, deadline_seconds=0.5)
+        return False
 
     await until(holds)
     await house.converged()
@@ -154,7 +163,7 @@ SCENES = {
     "falls asleep": Scene(happens=nothing, done=asleep, spec=SLEEPS),
     "is woken": Scene(happens=paused_and_called, done=well, spec=SLEEPS),
     "ends": Scene(happens=ends, done=restarted, spec={}),
-    "hangs": Scene(happens=hangs, done=restarted, spec={}),
+    "hangs": Scene(happens=nothing, done=hung_and_restarted, spec={}),
     "is sped up": Scene(happens=is_sped_up, done=set_back, spec={}),
     "is changed": Scene(happens=is_changed, done=set_back, spec={}),
     "is updated badly": Scene(happens=is_updated_badly, done=gone_back_from, spec={}),

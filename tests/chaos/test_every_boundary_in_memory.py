@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.manager import networks
 from orchestrator.sandbox.call import Reply
 from tests.chaos.paper_house import NETWORK, PaperHouse, paper_house
 
@@ -80,6 +81,7 @@ MANY = 100
 async def test_a_daemon_killed_at_any_boundary_is_made_good_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: list[Write], *, before: bool
 ) -> None:
+    monkeypatch.setattr(networks, "TURN_SECONDS", 0.05)  # nobody waits for whole turns here
     left = writes
     async with paper_house(tmp_path, monkeypatch) as house:
         for at in range(1, MANY):

@@ -1,11 +1,9 @@
 """Figures of a real plugin: told by report and top, measured by the kernel, kept over a kill."""
 
-import json
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -36,12 +34,6 @@ def _calls(instance: Instance, count: int, tool: str, body: bytes) -> None:
         assert set(threads.map(call, range(count))) == {200}
 
 
-def _report(instance: Instance) -> dict[str, Any]:
-    done = instance.run("report", "--timeframe", "15m", "--format", "json")
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
-
-
 def test_what_a_plugin_did_is_told_and_outlives_the_daemons_kill(
     shared_instance: Instance, shared_workshop: Workshop, tmp_path: Path
 ) -> None:
@@ -53,7 +45,7 @@ def test_what_a_plugin_did_is_told_and_outlives_the_daemons_kill(
     _calls(instance, 30, "echo", b'{"text": "a"}')
     client = _client(instance)
     eventually(lambda: _measured(client), seconds=30.0, every=0.5)
-    before = _report(instance)
+    before = client.generate_report("15m")
 
     assert before["summary"]["calls"] == 30
     [plugin] = before["plugins"]
@@ -66,7 +58,7 @@ def test_what_a_plugin_did_is_told_and_outlives_the_daemons_kill(
     os.kill(instance.daemon_pid(), signal.SIGKILL)
     instance.run("daemon", "start")
     _calls(instance, 5, "echo", b'{"text": "b"}')
-    after = _report(instance)
+    after = client.generate_report("15m")
 
     assert after["summary"]["calls"] == 35
     assert after["plugins"][0]["health"]["restarts"] == 0

@@ -127,6 +127,7 @@ def test_a_yaml_snippet_is_one_of_our_files(block: Block) -> None:
         for key, model in (
             ("apiVersion", PluginManifest),
             ("policy", InstanceConfig),
+            ("monitoring", InstanceConfig),
             ("plugin_id", PluginInfo),
         )
         if key in data

@@ -93,3 +93,30 @@ def test_where_nobody_wants_it_nothing_is_said(shell: Shell, told: FakeDaemon) -
 def test_a_daemon_of_an_earlier_version_is_no_hindrance(shell: Shell, told: FakeDaemon) -> None:
     assert shell("up", "--detach", "--wait").code == 0
     assert "monitoring" not in _wish(told)
+
+
+def test_status_shows_where_metrics_are_and_how_the_stack_does(
+    shell: Shell, daemon: FakeDaemon
+) -> None:
+    why = "grafana/grafana:13.2.2: no registry answers"
+    daemon.answer(
+        "/v1/status",
+        {
+            "pid": 1,
+            "version": "1",
+            "instance": "default",
+            "uptime_seconds": 1.0,
+            "plugins": 0,
+            "engine": {"error": "away"},
+            "state_folder": "/state",
+            "log_file": "/log",
+            "state_trouble": "",
+            "metrics": "127.0.0.1:9464",
+            "monitoring": _state(PROMETHEUS, _part("grafana", 3000, detail=why)),
+        },
+    )
+    shown = shell("status").out
+
+    assert "metrics     127.0.0.1:9464" in shown
+    assert "monitoring  prometheus http://127.0.0.1:9090" in shown
+    assert f"grafana does not run: {why}" in shown

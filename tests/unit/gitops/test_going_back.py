@@ -162,6 +162,24 @@ async def test_an_operator_goes_back_and_that_stands_until_the_next_commit(
         await house.whole(SyncState.SYNCED)
 
 
+async def test_a_sync_that_is_asked_for_takes_up_the_newest_again(house: GitHouse) -> None:
+    house.plugin("one")
+    first = house.repo.commit()
+    async with house.follows():
+        await house.synced(first)
+        house.plugin("one", version="1.1.0")
+        second = house.push()
+        await house.synced(second)
+        house.commands.rollback(ADA, "")
+        await house.synced(first)
+        house.commands.sync(ADA, prune=False)
+        house.later(5)
+        await house.synced(second)
+
+        assert house.version("one") == "1.1.0"
+        await house.whole(SyncState.SYNCED)
+
+
 async def test_one_goes_back_to_revisions_that_were_good_and_are_known(house: GitHouse) -> None:
     house.plugin("one")
     first = house.repo.commit()

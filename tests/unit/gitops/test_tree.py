@@ -1,5 +1,6 @@
 """Writing a commit's files: what is honest arrives whole, what is hostile does not arrive."""
 
+import shutil
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from orchestrator.gitops.git import GitFailed
 from orchestrator.gitops.repository import GitUnreachable
 from orchestrator.gitops.tree import (
     GitTreeRefused,
+    GitTrees,
     TreeBounds,
     TreeEntry,
     check_entries,
@@ -65,6 +67,22 @@ async def test_what_was_half_written_by_a_killed_daemon_is_written_whole(
 
     assert files_of(tree.folder) == {"a": "1"}
     assert {path.name for path in (tmp_path / "trees").iterdir()} == {sha, f"{sha}.json"}
+
+
+async def test_what_was_written_before_the_machine_was_started_anew_is_written_again(
+    reader: Reader, repo: Repo, tmp_path: Path
+) -> None:
+    sha = repo.commit({"a": "1"})
+    await reader.read(repo.url)
+    (tmp_path / "trees" / sha / "a").write_text("")  # a crash, with the content not on disk
+    later = GitTrees(reader.repository, tmp_path / "trees", boot_id="next")
+
+    assert later.find(sha) is None
+    assert files_of((await later.write(sha)).folder) == {"a": "1"}
+    assert later.find(sha) is not None
+    shutil.rmtree(tmp_path / "repository")
+    last = GitTrees(reader.repository, tmp_path / "trees", boot_id="last")
+    assert files_of((await last.write(sha)).folder) == {"a": "1"}  # git holds it no more
 
 
 async def test_links_inside_the_tree_are_kept(reader: Reader, repo: Repo) -> None:

@@ -197,6 +197,16 @@ def test_every_row_is_as_wide_as_the_grid(name: str) -> None:
     assert set(widths.values()) == {24}
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_panels_side_by_side_are_of_one_height(name: str) -> None:
+    heights: dict[int, set[int]] = {}
+    for panel in load(name)["panels"]:
+        place = _place(panel)
+        heights.setdefault(place["y"], set()).add(place["h"])
+
+    assert [found for found in heights.values() if len(found) > 1] == []
+
+
 def test_an_overlap_would_be_found() -> None:
     board = load("overview.json")
     board["panels"][1]["gridPos"] = {**board["panels"][0]["gridPos"]}

@@ -182,6 +182,8 @@ async def test_a_plugin_that_is_adopted_is_not_told_to_be_down(tmp_path: Path) -
     async with house.open():
         await house.up()
         await house.all_run()
+        for name in ("search", "indexer"):
+            await house.until(lambda name=name: "completed" in house.events(name))  # type: ignore[misc]
     house.told.clear()
     async with house.open():
         await house.all_run()

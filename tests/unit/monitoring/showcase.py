@@ -147,7 +147,7 @@ def rows(seconds: float, seed: int = 7) -> Iterator[tuple[int, Key, Row]]:
                 if count and caller != f"plugin:{name}":
                     yield begin, Key(name, RowKind.CALLER, caller), Row(calls=Calls(count=count))
         if begin % 14_400 == 0:
-            died = {"event:died": 1.0, "event:restarted": 1.0, "event:oom": 1.0}
+            died = {"event:died": 1.0, "event:restarted": 1.0, "event:out_of_memory": 1.0}
             refused = {"refused:host_not_granted": 3.0, "refused:quota_exceeded": 1.0}
             yield begin, Key("mail-relay"), Row(counts=died)
             yield begin, Key("secret-scanner"), Row(counts=refused)

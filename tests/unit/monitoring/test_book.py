@@ -4,7 +4,7 @@ import math
 from collections import Counter
 
 from orchestrator.model.events import EventName, PluginEvent
-from orchestrator.monitoring.aggregates import Key, Row
+from orchestrator.monitoring.aggregates import Key, Row, united
 from orchestrator.monitoring.book import Book
 from orchestrator.monitoring.counts import Level
 from orchestrator.monitoring.samples import Sample
@@ -36,7 +36,7 @@ class House:
         self.book.sampled({"a": _sample(**values)})
 
     def row(self) -> Row:
-        return self.book.take().get(Key("a"), Row())
+        return united(self.book.take()).get(Key("a"), Row())
 
 
 def test_a_sample_is_a_look_at_each_thing_that_is_known() -> None:
@@ -50,7 +50,7 @@ def test_a_sample_is_a_look_at_each_thing_that_is_known() -> None:
             Level.NETWORK: Gauge.of(5),
         }
     )
-    assert house.book.take() == {}
+    assert united(house.book.take()) == {}
 
 
 def test_memory_and_cpu_of_replicas_are_told_of_one_of_them() -> None:
@@ -112,7 +112,7 @@ def test_the_orchestrators_events_count_and_nobody_elses() -> None:
     ):
         house.book.hear(event)
 
-    assert house.book.take() == {
+    assert united(house.book.take()) == {
         Key("a"): Row(counts={"event:died": 1.0, "event:out_of_memory": 1.0}),
         Key("b"): Row(counts={"used:plugin_communication": 1.0}),
     }
@@ -138,7 +138,7 @@ def test_what_brokers_and_the_fleet_count_is_told_once() -> None:
     counts.of("a").to(HostClass.DATABASE).sent += 7
     counts.of(CODE_PARTY).refusals["host_not_granted"] += 9
 
-    assert reader.take() == {
+    assert united(reader.take()) == {
         Key("a"): Row(
             counts={
                 "event:restarted": 2.0,
@@ -148,17 +148,17 @@ def test_what_brokers_and_the_fleet_count_is_told_once() -> None:
             }
         )
     }
-    assert reader.take() == {}
+    assert united(reader.take()) == {}
     counts.of("a").refusals["host_not_granted"] += 1
-    assert reader.take() == {Key("a"): Row(counts={"refused:host_not_granted": 1.0})}
+    assert united(reader.take()) == {Key("a"): Row(counts={"refused:host_not_granted": 1.0})}
 
 
 def test_counts_that_are_begun_anew_count_anew() -> None:
     counts = Counts()
     reader = TotalsReader(counts=counts, restarts={})
     counts.of("a").refusals["quota_exceeded"] += 5
-    reader.take()
+    united(reader.take())
     counts.forget("a")
     counts.of("a").refusals["quota_exceeded"] += 2
 
-    assert reader.take() == {Key("a"): Row(counts={"refused:quota_exceeded": 2.0})}
+    assert united(reader.take()) == {Key("a"): Row(counts={"refused:quota_exceeded": 2.0})}

@@ -29,6 +29,9 @@ class Counted:
         self.reader = TallyReader(self.tally)
         self._recorder = CallRecorder(self.tally, declared=_Declared(), now=lambda: 0.0)
 
+    def take(self) -> dict[Key, Row]:
+        return united(self.reader.take())
+
     def call(
         self,
         seconds: float,
@@ -56,7 +59,7 @@ def test_the_first_minute_is_what_was_counted_until_then() -> None:
     counted.call(0.004)
     counted.call(0.3, PLUGIN_ERROR, tool="", caller="plugin:b")
 
-    assert counted.reader.take() == {
+    assert counted.take() == {
         Key("a"): Row(
             calls=Calls(
                 count=2,
@@ -85,10 +88,10 @@ def test_the_second_minute_is_only_what_came_since_with_extremes_of_its_own() ->
     counted = Counted()
     counted.call(0.004)
     counted.call(9.0)
-    counted.reader.take()
+    counted.take()
     counted.call(0.06)
 
-    rows = counted.reader.take()
+    rows = counted.take()
     assert rows[Key("a")] == Row(
         calls=Calls(
             count=1,
@@ -105,16 +108,16 @@ def test_the_second_minute_is_only_what_came_since_with_extremes_of_its_own() ->
 def test_a_minute_without_a_call_has_no_rows() -> None:
     counted = Counted()
     counted.call(0.1)
-    counted.reader.take()
+    counted.take()
 
-    assert counted.reader.take() == {}
+    assert counted.take() == {}
 
 
 def test_a_refused_call_counts_and_took_no_time() -> None:
     counted = Counted()
     counted.call(0.0, FailureCode.OVERLOADED)
 
-    row = counted.reader.take()[Key("a")]
+    row = counted.take()[Key("a")]
     assert (row.calls.count, row.calls.failed, sum(row.calls.buckets)) == (1, 1, 0)
     assert row.counts == {"outcome:overloaded": 1.0}
 
@@ -122,25 +125,25 @@ def test_a_refused_call_counts_and_took_no_time() -> None:
 def test_a_plugin_that_goes_leaves_what_it_did_since_the_last_look() -> None:
     counted = Counted()
     counted.call(0.1)
-    counted.reader.take()
+    counted.take()
     counted.call(0.1)
     counted.tally.forget("a")
 
-    assert counted.reader.take()[Key("a")].calls.count == 1
-    assert counted.reader.take() == {}
+    assert counted.take()[Key("a")].calls.count == 1
+    assert counted.take() == {}
 
 
 def test_a_plugin_that_goes_and_comes_back_is_counted_on_both_sides() -> None:
     counted = Counted()
     for _ in range(3):
         counted.call(0.1)
-    counted.reader.take()
+    counted.take()
     counted.call(0.1)
     counted.tally.forget("a")
     for _ in range(5):
         counted.call(0.2)
 
-    assert counted.reader.take()[Key("a")].calls.count == 6
+    assert counted.take()[Key("a")].calls.count == 6
 
 
 def test_failures_of_the_caller_are_not_the_plugins() -> None:
@@ -179,8 +182,8 @@ def test_whatever_comes_and_goes_every_call_is_in_exactly_one_minute(
         elif what == "forget":
             counted.tally.forget(plugin)
         else:
-            minutes.append(counted.reader.take())
-    minutes.append(counted.reader.take())
+            minutes.append(counted.take())
+    minutes.append(counted.take())
 
     rows = united(minutes)
     for plugin in ("a", "b"):

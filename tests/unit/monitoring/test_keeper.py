@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -42,9 +42,9 @@ class Counter:
     def __init__(self) -> None:
         self.new = 0
 
-    def take(self) -> dict[Key, Row]:
+    def take(self) -> Iterator[dict[Key, Row]]:
         new, self.new = self.new, 0
-        return {A: Row(calls=Calls(count=new))} if new else {}
+        yield {A: Row(calls=Calls(count=new))} if new else {}
 
 
 class Moody(MemorySeries):

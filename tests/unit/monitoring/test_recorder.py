@@ -35,7 +35,7 @@ class Desk:
 
 
 def test_a_call_is_counted_by_outcome_tool_and_caller() -> None:
-    desk = Desk(notes={"add"})
+    desk = Desk(notes={"add"}, todo=set())
 
     desk.end(tool="add")
     desk.end(tool="add", outcome=PLUGIN_ERROR, caller="plugin:todo")
@@ -69,7 +69,7 @@ def test_names_of_tools_that_nobody_declared_are_counted_as_one() -> None:
 
 def test_declared_tools_and_callers_beyond_a_bound_are_counted_as_one() -> None:
     many = {f"tool{number}" for number in range(200)}
-    desk = Desk(notes=many)
+    desk = Desk(notes=many, **{f"p{number}": set() for number in range(200)})
     for number in range(200):
         desk.end(tool=f"tool{number}", caller=f"plugin:p{number}")
 
@@ -79,6 +79,29 @@ def test_declared_tools_and_callers_beyond_a_bound_are_counted_as_one() -> None:
     assert tally.tools[OTHER].calls == 200 - MAX_TOOLS
     assert len(tally.callers) == MAX_CALLERS + 1
     assert tally.callers[OTHER] == 200 - MAX_CALLERS
+
+
+def test_every_run_of_handed_in_code_is_the_same_caller() -> None:
+    desk = Desk(notes=set(), todo=set())
+    for number in range(1_000):
+        desk.end(PLUGIN_ERROR, caller=f"plugin:code-python-{number:08x}")
+    tally = desk.end(caller="plugin:todo")
+
+    assert tally is not None
+    assert tally.callers == {"(code)": 1_000, "plugin:todo": 1}
+    assert tally.caller_failures == {"(code)": 1_000}
+
+
+def test_a_tool_that_an_update_declares_is_counted_by_itself() -> None:
+    plugins = Plugins(notes=set())
+    desk = Desk()
+    desk.recorder._declared = plugins
+    desk.end(FailureCode.UNKNOWN_TOOL, tool="add")
+    plugins.known["notes"] = {"add"}
+    tally = desk.end(tool="add")
+
+    assert tally is not None
+    assert {name: it.calls for name, it in tally.tools.items()} == {OTHER: 1, "add": 1}
 
 
 @pytest.mark.parametrize("outcome", sorted(NEVER_BEGUN))

@@ -8,7 +8,7 @@ import pytest
 from orchestrator.model.permissions import ExternalApi
 from orchestrator.model.policy import AnalyticsPolicy, SecurityPolicy
 from orchestrator.monitoring.aggregates import Calls, Key, Row, RowKind
-from orchestrator.monitoring.figures import Timeframe, calls_made_by, figures
+from orchestrator.monitoring.figures import Timeframe, calls_made_by, figures, together
 from orchestrator.monitoring.plugin_metrics import Facts, plugin_metrics
 from orchestrator.monitoring.report import ErrorBudget, Surroundings, report
 from orchestrator.monitoring.report_words import worth_doing
@@ -232,3 +232,29 @@ def test_a_point_of_a_chart_holds_what_lies_within_it() -> None:
         -6_600: 3,
     }
     assert len(points) == 13
+
+
+def test_parts_of_a_timeframe_make_the_whole_of_it() -> None:
+    frame = timeframe()
+    every = list(rows(frame.seconds))
+    cut = len(every) // 3
+
+    found = together(figures(every[:cut], frame), figures(every[cut:], frame))
+
+    whole = figures(every, frame)
+    assert found.keys() == whole.keys()
+    told = [report(list(FACTS), each, frame, AROUND)["summary"] for each in (found, whole)]
+    assert _close(*told)
+    assert {name: one.first for name, one in found.items()} == {
+        name: one.first for name, one in whole.items()
+    }
+    for name, one in whole.items():
+        assert {at: row.calls.count for at, row in one.points.items()} == {
+            at: row.calls.count for at, row in found[name].points.items()
+        }
+
+
+def _close(left: dict[str, Any], right: dict[str, Any]) -> bool:
+    """`approx` knows no dictionaries within dictionaries."""
+    times = [one.pop("execution_seconds") for one in (left, right)]
+    return left == pytest.approx(right) and times[0] == pytest.approx(times[1])

@@ -107,3 +107,25 @@ async def test_listeners_are_told_all_samples_of_a_turn(house: PaperHouse) -> No
 
     assert told[-1].keys() == {"notes"}
     assert told[-1] is latest
+
+
+async def test_what_a_packet_filter_counted_goes_on_over_its_restarts(house: PaperHouse) -> None:
+    house.plugin("notes")
+    async with house.daemon_runs():
+        await house.up()
+        await house.converged()
+        networks = house.daemon.manager.fleet.networks
+        for sent, refused in ((1_000, 2), (1_500, 5), (100, 1)):
+            networks["notes"] = {
+                "sent_bytes": sent,
+                "received_bytes": 10 * sent,
+                "refused_packets": refused,
+            }
+            await sampler(house).sample()
+        text = (await house.daemon.monitoring.exporter.scrape())[1].decode()
+
+    egress = 'orchestrator_plugin_egress_bytes_total{plugin="notes",host_class="network",direction='
+    assert f'{egress}"sent"}} 1600\n' in text
+    assert f'{egress}"received"}} 16000\n' in text
+    rule = 'orchestrator_security_refusals_total{plugin="notes",rule="packet_refused"}'
+    assert f"{rule} 6\n" in text

@@ -3,8 +3,6 @@
 import asyncio
 import json
 import subprocess
-from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Final
 
 import pytest
@@ -19,6 +17,7 @@ from orchestrator.model.events import EventName
 from orchestrator.monitoring.exporter import Exporter
 from orchestrator.monitoring.metrics import METRICS
 from orchestrator.monitoring.page import with_table
+from orchestrator.monitoring.sources import SyncFacts
 from orchestrator.sandbox.call import Call
 from orchestrator.sandbox.desk import invoke
 from orchestrator.sandbox.party_counts import HostClass
@@ -30,13 +29,13 @@ Series = dict[tuple[str, ...], float]
 ADD: Final = {"name": "add", "description": "Adds.", "input_schema": {"type": "object"}}
 
 
-@dataclass
-class Git:
-    """SyncFacts, as a source of git would tell them."""
-
-    states = MappingProxyType({"synced": True, "failing": False})
-    last_success: float | None = 1_700_000_000.0
-    failures: int = 2
+GIT: Final = SyncFacts(
+    states={"synced": True, "degraded": False},
+    last_success=1_700_000_000.0,
+    syncs=5,
+    failures=2,
+    heals=1,
+)
 
 
 def exporter(house: PaperHouse) -> Exporter:
@@ -94,6 +93,9 @@ async def look(house: PaperHouse) -> None:
 async def happen(house: PaperHouse) -> None:
     """What is counted only once it happened."""
     await house.call("notes")
+    door: Any = house.daemon.gate.route("notes")
+    asked = Call(request_id="r", deadline_seconds=5.0, caller="plugin:todo", content_length=2)
+    await invoke(door, asked, b"{}")
     bus, instruments = house.daemon.bus, house.daemon.monitoring.instruments
     bus.publish(EventName.PLUGIN_DRIFTED, "notes", {"field": "memory_bytes"})
     instruments.counts.of("todo").to(HostClass.PUBLIC).sent += 10
@@ -107,7 +109,7 @@ async def test_every_metric_of_the_table_is_told(house: PaperHouse) -> None:
     async with house.daemon_runs():
         await bring_up(house)
         await happen(house)
-        exporter(house)._sources.sync = Git()
+        exporter(house)._sources.sync = lambda: GIT
         told = {family.metric.name for family in exporter(house).board()}
 
     assert METRICS.keys() - told == set()
@@ -124,7 +126,7 @@ async def test_promtool_finds_nothing_to_say(house: PaperHouse) -> None:
     async with house.daemon_runs():
         await bring_up(house)
         await happen(house)
-        exporter(house)._sources.sync = Git()
+        exporter(house)._sources.sync = lambda: GIT
         _, text = await exporter(house).scrape()
     checked = await asyncio.to_thread(
         lambda: subprocess.run(

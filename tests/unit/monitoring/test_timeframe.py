@@ -5,10 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.monitoring.timeframe import (
+    AT_ONCE,
     Span,
     TimeframeInvalid,
     chart_step,
     cover,
+    parts,
     seconds_of,
 )
 from orchestrator.store.series import MemorySeries, Step
@@ -37,7 +39,15 @@ def test_anything_else_is_refused_and_shown_short(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "step"),
-    [(900, 60), (3_600, 300), (86_400, 3_600), (604_800, 21_600), (2_592_000, 86_400)],
+    [
+        (900, 60),
+        (3_600, 300),
+        (21_600, 900),
+        (21_660, 3_600),
+        (86_400, 3_600),
+        (604_800, 21_600),
+        (2_592_000, 86_400),
+    ],
 )
 def test_a_chart_has_at_most_thirty_points_or_so(seconds: int, step: int) -> None:
     assert chart_step(seconds) == step
@@ -69,6 +79,16 @@ def test_where_the_minutes_are_gone_the_hour_is_taken_whole() -> None:
     assert cover(DAY + 1_800, DAY + 7_500, gone.__getitem__, coarsest=3_600) == (
         Span(step=Step.HOUR, begin=DAY, end=DAY + 7_560),
     )
+
+
+@given(st.integers(min_value=0, max_value=3 * 86_400 - 61))
+def test_a_timeframe_is_read_in_pieces_that_leave_out_nothing(begin: int) -> None:
+    spans = cover(DAY + begin, DAY + 3 * 86_400 - 1, _everything_kept)
+
+    pieces = list(parts(spans))
+    assert (pieces[0].begin, pieces[-1].end) == (spans[0].begin, spans[-1].end)
+    assert [one.end for one in pieces[:-1]] == [two.begin for two in pieces[1:]]
+    assert all(0 < one.end - one.begin <= AT_ONCE * one.step for one in pieces)
 
 
 MINUTES = st.sets(st.integers(min_value=0, max_value=3 * 1_440 - 1), max_size=40)

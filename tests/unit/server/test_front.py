@@ -201,10 +201,6 @@ async def test_a_tools_input_is_checked_before_the_plugin_sees_it(front: Any) ->
     assert (request.headers["x-tool"], request.body) == ("add", b'{"a":1}')
     assert (answered.status, answered.body) == (200, b'{"sum":1}')
     assert (broken.status, broken.problem["code"]) == (502, "invalid_output")
-    assert [outcome for *_, outcome in front.watcher.ends] == [
-        *("invalid_input", "ok", "invalid_output")
-    ]
-    assert front.routes.refusals == []
     assert len(front.protocols) == 1
 
 
@@ -239,7 +235,6 @@ async def test_who_takes_a_tool_call_is_asked_again_when_its_input_is_whole(fron
 
     assert (response.status, response.problem["detail"]) == (503, "another is asked")
     assert line.unread == b""
-    assert front.routes.refusals == [("echo", "add", "plugin_not_running")]
 
 
 @pytest.mark.parametrize("name", ["sub", "", "a b", "\xe9", "add\t"])
@@ -272,7 +267,6 @@ async def test_a_plugin_that_does_not_exist_is_a_problem(front: Any) -> None:
         "kind": "not_found",
         "detail": "found no plugin 'nobody'",
     }
-    assert front.routes.refusals == []
 
 
 async def test_a_plugin_that_takes_no_calls_says_when_to_come_again(front: Any) -> None:
@@ -286,7 +280,6 @@ async def test_a_plugin_that_takes_no_calls_says_when_to_come_again(front: Any) 
     assert response.status == 503
     assert response.headers["retry-after"] == "1"
     assert response.problem["repeat"] == "safe"
-    assert front.routes.refusals == [("echo", "", "plugin_not_running")]
 
 
 async def test_a_full_queue_is_429_and_the_connection_goes_on(front: Any) -> None:

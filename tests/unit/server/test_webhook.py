@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.model.git import GitWebhook
-from orchestrator.model.manifest import SecretSource
+from orchestrator.model.secret_source import SecretFile
 from orchestrator.server.webhook import MAX_BODY_BYTES, PATH, Webhook, WebhookListener, is_signed
 
 SECRET = b"a secret of some length"
@@ -27,7 +27,7 @@ class Hooked:
     def __init__(self, folder: Path, secret: bytes = SECRET) -> None:
         file = folder / "secret"
         file.write_bytes(secret + b"\n")
-        self.config: GitWebhook | None = GitWebhook(port=0, secret=SecretSource(file=str(file)))
+        self.config: GitWebhook | None = GitWebhook(port=0, secret=SecretFile(file=str(file)))
         self.pushes = 0
         webhook = Webhook(wanted=lambda: self.config, pushed=self._pushed)
         self.listener = WebhookListener(webhook, wanted=lambda: self.config)
