@@ -43,6 +43,7 @@ MOST_PAUSE_SECONDS: Final = 60.0
 WELL_SECONDS: Final = 60.0
 """Who ran for so long begins with the first pause again."""
 _LOG_SECONDS: Final = 5.0
+CLOSE_SECONDS: Final = 10.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -108,6 +109,10 @@ class MonitoringStack:
         """Part → container, of those that ran when they were last looked at."""
         self._trouble = ""
         self._turn_seconds = TURN_SECONDS
+        self._heeded: MonitoringConfig | None = None
+        """What was wanted at the last turn."""
+        self._mounts: tuple[str, str] = ("", "")
+        """The relay's source and the files' folder, once they are there."""
 
     async def run(self) -> None:
         """For ever, until cancelled; the containers run on, and the next daemon finds them."""
@@ -128,21 +133,26 @@ class MonitoringStack:
     async def tend(self) -> None:
         """One turn. Raises the engine's errors."""
         async with self._one:
+            config = self._wanted()
             try:
-                await self._turn(self._wanted())
+                await self._turn(config)
                 self._trouble = ""
             except (OrchestratorError, OSError) as error:
                 self._trouble = str(error)
                 raise
+            finally:
+                self._heeded = config
 
     async def close(self) -> None:
         """Remove the containers and make none any more; the volumes stay. Raises the engine's."""
         self._closed = True
-        async with self._one:
-            for container in await self._engine.list(self._labels):
-                await self._engine.remove(container.container_id)
-            self._running = {}
-            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+        with contextlib.suppress(TimeoutError):  # an image is being made: then nothing else is
+            async with asyncio.timeout(CLOSE_SECONDS), self._one:
+                pass
+        for container in await self._engine.list(self._labels):
+            await self._engine.remove(container.container_id)
+        self._running = {}
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     def state(self) -> StackState:
         config = self._wanted()
@@ -161,7 +171,8 @@ class MonitoringStack:
             )
             for name, address in addresses.items()
         )
-        settled = bool(self._trouble) or all(it.running or it.detail for it in shown)
+        known = bool(self._trouble) or all(it.running or it.detail for it in shown)
+        settled = known and self._heeded == config
         return StackState(wanted=True, settled=settled, trouble=self._trouble, parts=shown)
 
     def _serves(self, name: str) -> bool:
@@ -175,8 +186,10 @@ class MonitoringStack:
     # -- a turn ---------------------------------------------------------------------------------
 
     async def _turn(self, config: MonitoringConfig) -> None:
-        there = await self._engine.list(self._labels)
         wanted = await self._parts(config) if config.stack and not self._closed else ()
+        if self._closed:  # perhaps while an image was made
+            return
+        there = await self._engine.list(self._labels)
         todo = plan(wanted, there)
         self._running = dict(todo.kept)
         self._calm(there)
@@ -185,17 +198,23 @@ class MonitoringStack:
         made = await self._make(todo)
         self._turn_seconds = SOON_SECONDS if made else TURN_SECONDS
         if not wanted:
+            self._mounts = ("", "")
             await asyncio.to_thread(tidy_files, self._folder / "files", keep=None)
 
     async def _parts(self, config: MonitoringConfig) -> tuple[Part, ...]:
         images: StackImages = await self._supply.images(config)
+        source, files = self._mounts
+        if not files or not await asyncio.to_thread(Path(files).is_dir):
+            source, files = self._mounts = await asyncio.to_thread(self._place)
+        return parts(config, images, self._site, relay=source, files=files)
+
+    def _place(self) -> tuple[str, str]:
+        """Put down what the containers mount: what is shipped does not change while we live."""
         root = self._folder / "files"
-        files = await asyncio.to_thread(read_files, assets(), instance=self._instance)
-        placed = await asyncio.to_thread(put_files, files, root)
-        await asyncio.to_thread(tidy_files, root, keep=placed)
-        await asyncio.to_thread(_meeting_place, Path(self._site.relay_folder))
-        source = await asyncio.to_thread(Path(relay.__file__).read_text)
-        return parts(config, images, self._site, relay=source, files=str(placed))
+        placed = put_files(read_files(assets(), instance=self._instance), root)
+        tidy_files(root, keep=placed)
+        _meeting_place(Path(self._site.relay_folder))
+        return Path(relay.__file__).read_text(), str(placed)
 
     async def _bury(self, container: ContainerState) -> None:
         """Take it away; why it ended is remembered, if it ended by itself."""

@@ -1,10 +1,12 @@
 """A stack over the in-memory engine: what its tests start from."""
 
+import asyncio
 from pathlib import Path
 
 from orchestrator.engine.base import LABEL_INSTANCE
 from orchestrator.engine.memory import MemoryEngine
 from orchestrator.engine.memory_stores import MemoryVolumes
+from orchestrator.engine.stack_images import PrometheusImageFailed
 from orchestrator.model.container import ContainerState
 from orchestrator.model.monitoring import MonitoringConfig
 from orchestrator.monitoring.stack.parts import Part, Site, StackImages, parts
@@ -31,7 +33,11 @@ class House:
         self.clock = clock
         self.config = ON
         self.registry = True
-        self.pulls = 0
+        self.packages = True
+        self.free = asyncio.Event()
+        """Unset while an image is being made."""
+        self.free.set()
+        self.pulls = self.makes = 0
         self.engine = MemoryEngine(clock=clock)
         self.volumes = MemoryVolumes()
         self.supply = StackSupply(
@@ -71,6 +77,10 @@ class House:
         return "base"
 
     async def _prometheus(self, reference: str) -> str:
+        self.makes += 1
+        await self.free.wait()
+        if not self.packages:
+            raise PrometheusImageFailed("no packages")
         return reference
 
     async def _pull(self, reference: str) -> tuple[str, str]:

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.engine.base import EngineUnavailable
+from orchestrator.engine.stack_images import PrometheusImageFailed
 from orchestrator.model.monitoring import MonitoringConfig
 from orchestrator.monitoring.stack.stack import MOST_PAUSE_SECONDS, WELL_SECONDS
-from orchestrator.monitoring.stack.supply import AGAIN_SECONDS
+from orchestrator.monitoring.stack.supply import AGAIN_SECONDS, FAILED_SECONDS
 from tests.unit.conftest import FakeClock
 from tests.unit.monitoring.stack.house import NO_REGISTRY, House
 
@@ -155,6 +156,47 @@ async def test_grafanas_image_is_asked_for_again_after_a_while_and_not_before(
 
     assert asked_before == 1
     assert house.running() == BOTH
+
+
+async def test_without_prometheus_nothing_runs_and_it_is_not_made_again_at_once(
+    house: House,
+) -> None:
+    house.packages = False
+    for _ in range(5):
+        with pytest.raises(PrometheusImageFailed):
+            await house.stack.tend()
+    told, made = house.stack.state(), house.makes
+    house.packages = True
+    house.clock.at += FAILED_SECONDS
+    await turns(house)
+
+    assert (told.settled, told.trouble, made) == (True, "no packages", 1)
+    assert house.running() == BOTH
+
+
+async def test_closed_while_an_image_is_made_it_makes_nothing_of_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.monitoring.stack.stack.CLOSE_SECONDS", 0.05)
+    house.free.clear()
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        turn = group.create_task(house.stack.tend())
+        await asyncio.sleep(0)
+        await house.stack.close()
+        house.free.set()
+        await turn
+
+    assert await house.containers() == {}
+
+
+async def test_another_port_is_settled_only_once_the_door_is_another(house: House) -> None:
+    await turns(house)
+    house.config = MonitoringConfig(stack=True, prometheus_port=1)
+    at_once = house.stack.state().settled
+    await turns(house)
+
+    assert not at_once
+    assert house.stack.state().settled
 
 
 async def test_a_lost_engine_is_told_and_the_next_turn_goes_on(house: House) -> None:
