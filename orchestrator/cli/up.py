@@ -84,7 +84,7 @@ def command(
             raise click.UsageError(
                 "found PATHS beside --git, --ref or --path: expected one of both"
             )
-        return _up_git(settings, policy, over, detach=detach, wait=wait)
+        return _up_git(settings, policy, over, detach=detach, wait=wait, monitoring=monitoring)
     manifests = manifest_paths(paths)
     # Checked here first: a mistake in a file must not even start a daemon.
     load_manifests(manifests, environment)
@@ -110,16 +110,17 @@ def _up_git(
     *,
     detach: bool,
     wait: bool,
+    monitoring: bool | None,
 ) -> int:
     client = GitOpsClient(settings.socket)
     ours = _ensure_daemon(client, settings)
     try:
-        followed = client.follow(over, policy, who=user_name())
-        click.echo(f"following {printable(followed['url'])} {printable(followed['ref'])}", err=True)
+        _follow_git(client, settings, policy, over, ours=ours, monitoring=monitoring)
         if detach and not wait:
             return OK
         answer = until_settled(client)
         show(answer)
+        tell_monitoring(client)
         if detach:
             return exit_code(answer)
         _stay(client)
@@ -127,12 +128,26 @@ def _up_git(
         if detach or not ours:
             raise
         return _take_down(client, settings)
+    return OK
+
+
+def _follow_git(
+    client: GitOpsClient,
+    settings: DaemonSettings,
+    policy: Path | None,
+    over: dict[str, str],
+    *,
+    ours: bool,
+    monitoring: bool | None,
+) -> None:
+    try:
+        followed = client.follow(over, policy, who=user_name(), monitoring=monitoring)
     except BaseException:
         if ours and not client.plugins():
             client.shut_down(down=False, volumes=False)  # nothing half started
             wait_for_end(settings.lock_file)
         raise
-    return OK
+    click.echo(f"following {printable(followed['url'])} {printable(followed['ref'])}", err=True)
 
 
 def _ensure_daemon(client: DaemonClient, settings: DaemonSettings) -> bool:

@@ -14,9 +14,18 @@ class GitOpsClient(DaemonClient):
         answer: dict[str, Any] = self._json("GET", "/v1/gitops")
         return answer
 
-    def follow(self, over: dict[str, str], config: Path | None, *, who: str) -> dict[str, Any]:
+    def follow(
+        self,
+        over: dict[str, str],
+        config: Path | None,
+        *,
+        who: str,
+        monitoring: bool | None = None,
+    ) -> dict[str, Any]:
         """Follow a repository from now on; `over` is laid over the file's `git`."""
-        wish = {**over, "config": str(config) if config else None, "who": who}
+        wish: dict[str, Any] = {**over, "config": str(config) if config else None, "who": who}
+        if monitoring is not None:
+            wish["monitoring"] = monitoring
         answer: dict[str, Any] = self._json("PUT", "/v1/gitops", wish, seconds=300.0)
         return answer
 

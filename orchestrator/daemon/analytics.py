@@ -53,7 +53,11 @@ def open_analytics(
         store=store,
         readers=(
             TallyReader(instruments.tally),
-            TotalsReader(counts=instruments.counts, restarts=fleet.restarts),
+            TotalsReader(
+                counts=instruments.counts,
+                refusals=instruments.happenings.refusals,
+                restarts=fleet.restarts,
+            ),
             book,
         ),
         book=book,

@@ -15,7 +15,7 @@ from orchestrator.daemon.code import CodeParts, code_sandbox
 from orchestrator.daemon.control import control_plane
 from orchestrator.daemon.events import open_events
 from orchestrator.daemon.gitops import GitOpsParts, gitops_of
-from orchestrator.daemon.monitoring import Monitoring, instruments_of, monitoring_of
+from orchestrator.daemon.monitoring import Monitoring, measured, monitoring_of
 from orchestrator.daemon.network_access import plugin_networks
 from orchestrator.daemon.orphans import orphans_of
 from orchestrator.daemon.pages import ways_in
@@ -102,7 +102,7 @@ async def build(
     async with AsyncExitStack() as stack:
         store, audit, wheel = _ground(settings, stack, clock)
         fleet = Fleet(store=store, clock=clock, can_pause=backends.pausing is not None)
-        instruments = instruments_of(fleet, clock)
+        instruments, backends = measured(backends, fleet, clock)
         auditor = CountingAuditor(audit, instruments.happenings)
         clerk, secrets = Clerk(auditor, clock), reader_of_daemon(settings, environment)
         bus = _bus(settings, clock, clerk.hear, instruments.happenings.hear)
@@ -151,7 +151,6 @@ async def build(
             doors=doors,
             ledger=ledger,
             base_lock=base_lock,
-            built=instruments.happenings.built,
             secrets=secrets,
         )
         manager.restore()

@@ -1,7 +1,6 @@
 """The control plane put together: a part of the composition root (build.py) of its own."""
 
 import asyncio
-from collections.abc import Callable
 
 from orchestrator.clock import Clock
 from orchestrator.daemon.backends import Backends, place_of, resolver_of
@@ -45,15 +44,12 @@ def control_plane(
     doors: Doors,
     ledger: CallLedger,
     base_lock: asyncio.Lock,
-    built: Callable[[str, float], None],
     secrets: SecretReader,
 ) -> tuple[PluginManager, PermissionSystem, Rotation]:
     """The loop with all its hands, and those who tell it what is wanted."""
     place = place_of(settings)
     labels = place.labels
-    builder = ImageBuilder(
-        images=backends.images, cache=settings.cache, base_lock=base_lock, clock=clock, built=built
-    )
+    builder = ImageBuilder(images=backends.images, cache=settings.cache, base_lock=base_lock)
     observer = Observer(labels=labels, engine=backends.engine, fleet=fleet, bus=bus)
 
     def new_sandbox(deployment: Deployment) -> PluginSandbox:

@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.clock import Clock
+from orchestrator.daemon.backends import Backends
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.engine.base import Probe
 from orchestrator.engine.usage import Usages
@@ -13,6 +14,7 @@ from orchestrator.manager.fleet import Fleet
 from orchestrator.manager.manager import PluginManager
 from orchestrator.manager.meters import Meters
 from orchestrator.monitoring.call_log import CallLog
+from orchestrator.monitoring.counted_images import CountedImages
 from orchestrator.monitoring.exporter import Exporter
 from orchestrator.monitoring.happenings import Happenings
 from orchestrator.monitoring.looks import Looks
@@ -52,15 +54,17 @@ class Monitoring:
     """None where nobody wants traces."""
 
 
-def instruments_of(fleet: Fleet, clock: Clock) -> Instruments:
-    """Before all else that is made."""
-    tally = Tally()
-    return Instruments(
+def measured(backends: Backends, fleet: Fleet, clock: Clock) -> tuple[Instruments, Backends]:
+    """Before all else that is made; the backends are the same, with every build told of."""
+    tally, happenings = Tally(), Happenings()
+    instruments = Instruments(
         tally=tally,
         recorder=CallRecorder(tally, declared=DeclaredTools(fleet), now=clock.now),
-        happenings=Happenings(),
+        happenings=happenings,
         counts=Counts(),
     )
+    images = CountedImages(backends.images, built=happenings.built, clock=clock)
+    return instruments, replace(backends, images=images)
 
 
 def tracing_of(settings: DaemonSettings, clock: Clock) -> Tracing | None:

@@ -23,6 +23,11 @@ class Book:
         self.trouble = ""
         """Why the last change is not on disk; empty if it is."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a repository is followed."""
+        return self.source is not None
+
     def tree_bounds(self) -> TreeBounds:
         """How much a commit of what is followed may hold."""
         if self.source is None:
@@ -35,7 +40,9 @@ class Book:
         return self.record
 
     def write(self, record: SyncRecord) -> None:
-        """In mind, and on disk if that can be."""
+        """In mind, and on disk if that can be; nowhere if nothing is followed any more."""
+        if self.source is None:
+            return
         self.record = record
         try:
             save(self._store, record)

@@ -19,11 +19,13 @@ from orchestrator.gitops.state import Asked, Entry, Outcome, Suspension, SyncRec
 from orchestrator.gitops.sync import GitOps
 from orchestrator.manager.auditing import Clerk
 from orchestrator.manager.manager import OPERATOR, PluginManager
+from orchestrator.manager.monitored import store_monitoring
 from orchestrator.manager.revisions import Note
 from orchestrator.model.events import EventName
 from orchestrator.model.git import GitSource
 from orchestrator.model.gitops import GitOpsStatus
 from orchestrator.model.load import load_instance_config
+from orchestrator.model.policy import InstanceConfig
 
 _GOOD = frozenset({Outcome.SYNCED, Outcome.PARTLY})
 
@@ -74,7 +76,14 @@ class GitOpsCommands:
         self._clerk = clerk
         self._clock = clock
 
-    async def follow(self, wish: Wish, config: Path | None, over: Mapping[str, str]) -> GitSource:
+    async def follow(
+        self,
+        wish: Wish,
+        config: Path | None,
+        over: Mapping[str, str],
+        *,
+        monitoring: bool | None = None,
+    ) -> GitSource:
         """Follow a repository from now on, under the policy of `config`.
 
         `over` is laid over its `git`. Raises InvalidFile, GitUrlRefused and its kin,
@@ -83,6 +92,7 @@ class GitOpsCommands:
         words = "up --git" + (f" {over['url']}" if "url" in over else "")
         try:
             source = await self._follow(wish, config, over)
+            self._monitor(config, by_command=monitoring)
         except OrchestratorError as error:
             self._clerk.refusal(words, error)
             raise
@@ -209,6 +219,12 @@ class GitOpsCommands:
         self._gitops.book.put(seen="", attempt=None)
         self._gitops.hurry()
         return source
+
+    def _monitor(self, config: Path | None, *, by_command: bool | None) -> None:
+        """What the file and the command say of monitoring, as after any `up`."""
+        told = load_instance_config(config) if config is not None else InstanceConfig()
+        fleet = self._manager.fleet
+        fleet.monitoring = store_monitoring(fleet.store, told.monitoring, by_command=by_command)
 
     def _followed(self, verb: str, wish: Wish) -> SyncRecord:
         if self._gitops.book.source is None:

@@ -12,7 +12,7 @@ from orchestrator.gitops.state import MAX_WORDS, Trouble
 from orchestrator.gitops.tree import GitTree
 from orchestrator.manager.deployment import Inputs, to_record
 from orchestrator.model.environments import Patches, read_patches
-from orchestrator.model.files import MANIFEST_SUFFIXES
+from orchestrator.model.files import MANIFEST_SUFFIXES, leads_outside
 from orchestrator.model.git import GitSource
 from orchestrator.model.load import LoadedManifest, load_manifest
 from orchestrator.model.problems import FieldPath, InvalidFile
@@ -175,8 +175,7 @@ def _outside(
 
 
 def _is_below(path: Path, folders: Iterable[Path]) -> bool:
-    real = path.resolve()
-    return any(real.is_relative_to(folder.resolve()) for folder in folders)
+    return any(not leads_outside(path, folder) for folder in folders)
 
 
 def _pointers(build: Path, tree: GitTree) -> list[str]:

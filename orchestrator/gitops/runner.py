@@ -185,7 +185,7 @@ class Runner:
         """All at once; if that is refused, each by itself, so that one holds no other up."""
         note = _note(run)
         try:
-            await self._manager.change(deployments, (), note)
+            await self._manager.change(deployments, (), note, still=self._followed)
         except OrchestratorError as error:
             if is_passing(error):
                 raise
@@ -209,7 +209,7 @@ class Runner:
         troubles: list[Trouble] = []
         if gone and (auto or run.prune) and not prepared.troubles:
             try:
-                await self._manager.change((), gone, _note(run))
+                await self._manager.change((), gone, _note(run), still=self._followed)
                 removed = gone
             except OrchestratorError as error:
                 if is_passing(error):
@@ -237,6 +237,10 @@ class Runner:
             names: list[JsonValue] = [*sorted(good.keys() - bad.keys())]
             data: dict[str, JsonValue] = {"plugins": names, "reason": words}
             self._endings.tell(EventName.GITOPS_ROLLED_BACK, run.commit, data)
+
+    def _followed(self) -> bool:
+        """Not once `down` took everything away while a step was waiting for its turn."""
+        return self._book.is_open
 
     def _trouble(self, file: str, name: str, error: OrchestratorError) -> Trouble:
         words = str(error).replace(f"{self._trees.folder}/", "commit ")

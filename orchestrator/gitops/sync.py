@@ -220,7 +220,9 @@ class GitOps:
             good, bad = await as_applied(chosen, self.remote.trees, source, self._manager)
             note = Note(who=AUTO, why="git: set back what was changed by hand")
             if good:
-                await self._manager.change([*good.values()], (), note)
+                await self._manager.change(
+                    [*good.values()], (), note, still=lambda: self.book.is_open
+                )
         except OrchestratorError as error:
             self._healed_not(view, {" ".join(view.drifted): error})
             return

@@ -28,6 +28,12 @@ _LFS_HEAD: Final = b"version https://git-lfs.github.com/spec/"
 _FOLDER, _FILE, _PROGRAM, _LINK, _SUBMODULE = "040000", "100644", "100755", "120000", "160000"
 
 
+class GitUnwritable(OrchestratorError):
+    """The files of a commit cannot be written: a full disk, say."""
+
+    kind, code = Kind.EXHAUSTED, "git_unwritable"
+
+
 class GitTreeRefused(OrchestratorError):
     """A commit holds what must not get onto this machine: a name, a link, too much of all."""
 
@@ -112,6 +118,8 @@ class GitTrees:
             self._note(sha, submodules=submodules, lfs_pointers=pointers)
             shutil.rmtree(self.folder / sha, ignore_errors=True)
             draft.rename(self.folder / sha)
+        except OSError as error:
+            raise GitUnwritable(f"{self.folder}: found {error.strerror or error}") from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
         return GitTree(

@@ -6,11 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from orchestrator.clock import Clock
 from orchestrator.engine.base import ImageNotFound, ImageStore
 from orchestrator.engine.base_image import ensure_base
-from orchestrator.engine.build import ImagePlan, ensure_image, plan_image
-from orchestrator.errors import OrchestratorError
+from orchestrator.engine.build import ensure_image, plan_image
 from orchestrator.manager.deployment import Deployment
 from orchestrator.model.policy import BuildPolicy
 
@@ -34,18 +32,7 @@ class ImageBuilder:
     `base_lock` is shared with whoever else makes the base image.
     """
 
-    def __init__(
-        self,
-        *,
-        images: ImageStore,
-        cache: Path,
-        base_lock: asyncio.Lock,
-        clock: Clock,
-        built: Callable[[str, float], None],
-    ) -> None:
-        """`built` is told of each build: "ok" or its error's code, and how long it took."""
-        self._built = built
-        self._clock = clock
+    def __init__(self, *, images: ImageStore, cache: Path, base_lock: asyncio.Lock) -> None:
         self._images = images
         self._cache = cache
         self._base = base_lock
@@ -81,22 +68,13 @@ class ImageBuilder:
             )
         progress("waiting for a place to build")
         async with self._place(policy.parallel):
-            await self._build(plan, policy, tell)
-
-    async def _build(
-        self, plan: ImagePlan, policy: BuildPolicy, progress: Callable[[str], None]
-    ) -> None:
-        began, outcome = self._clock.monotonic(), "cancelled"
-        try:
             await ensure_image(
-                plan, images=self._images, policy=policy, cache=self._cache, progress=progress
+                plan,
+                images=self._images,
+                policy=policy,
+                cache=self._cache,
+                progress=tell,
             )
-            outcome = "ok"
-        except OrchestratorError as error:
-            outcome = error.code
-            raise
-        finally:
-            self._built(outcome, self._clock.monotonic() - began)
 
     def _place(self, count: int) -> asyncio.Semaphore:
         """As many builds at a time as the policy says now."""

@@ -1,7 +1,7 @@
 """PluginManager: what commands say to the fleet. It writes what is desired; the loop acts."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -167,12 +167,15 @@ class PluginManager:
         note: Note,
         *,
         policy: SecurityPolicy | None = None,
+        still: Callable[[], bool] = lambda: True,
     ) -> None:
         """Make these wanted and those no more; plugins that neither names stay as they are.
 
-        All or nothing. Raises what `apply` raises.
+        All or nothing; nothing if `still` says no once it is our turn. Raises what `apply` raises.
         """
         async with self.one:
+            if not still():
+                return
             under = policy or self.policy
             await self._change(self._reweighed(under), new, gone, under, note)
 

@@ -172,6 +172,10 @@ def _content(path: Path, where: str, most: int) -> bytes:
         raise SecretUnreadable(
             f"{where}: found {path} ({error.strerror}), expected a file that can be read"
         ) from error
+    except ValueError:  # a NUL in it
+        raise SecretUnreadable(
+            f"{where}: found a name that no file can have, expected one"
+        ) from None
     if len(content) > most:
         raise SecretUnreadable(f"{where}: found more than {most} bytes in {path}")
     return content

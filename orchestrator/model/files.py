@@ -37,5 +37,8 @@ def beside(file: Path, relative: str) -> Path:
 
 
 def leads_outside(path: Path, folder: Path) -> bool:
-    """Whether `path` is a link out of `folder`."""
-    return not path.resolve().is_relative_to(folder.resolve())
+    """Whether `path` is a link out of `folder`, or one that leads nowhere but to itself."""
+    try:
+        return not path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # a loop of links; a name that no file can have
+        return True

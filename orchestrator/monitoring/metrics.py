@@ -98,7 +98,7 @@ _ROWS: Final[tuple[tuple[str, MetricKind, tuple[str, ...], str], ...]] = (
     ("reconcile_drift_total", _C, ("plugin", "field"), "Changes from outside that were found on running containers."),
     ("reconcile_drift_unhealed", _G, _PLUGIN, "Whether drift was found that is not set back yet."),
     ("rollouts_total", _C, ("plugin", "outcome"), "Rollouts by outcome: started, completed, failed, rolled_back; paused and resumed by an operator."),
-    ("image_builds_total", _C, ("outcome",), "Image builds by outcome: ok, or the error's code."),
+    ("image_builds_total", _C, ("outcome",), "Images that were built or imported, of plugins, the base and our own, by outcome: ok, or the error's code."),
     ("image_build_duration_seconds", _H, (), "Time of image builds."),
     ("gitops_state", _G, ("state",), "1 for the state of the sync with git; absent without git."),
     ("gitops_last_success_seconds", _G, (), "When all was last seen to be as git says (or somebody suspended the sync), as epoch seconds."),

@@ -121,6 +121,8 @@ def _advice(rule: Rule, case: Case, evidence: str) -> Advice | None:
     wished = math.ceil(rule.to(case) / rule.grain) * rule.grain
     lowered = rule.direction is Direction.LOWER
     to = max(wished, _DEFAULTS[rule.limit]) if lowered else min(wished, max(ceiling, now))
+    if not lowered and wished <= now:
+        return None  # half as much again of nothing: somebody wants it to have none
     if lowered and now - to < max(rule.grain, now // 4):
         return None  # not worth anybody's while
     return Advice(
@@ -149,7 +151,7 @@ def _near(level: Level, limit: str, unit: int) -> Callable[[Case], str]:
     def evidence(case: Case) -> str:
         gauge, most = case.gauge(level), getattr(case.limits, limit) * unit
         high = gauge.quantile(0.95)
-        if high is None or gauge.samples < LEAST_SAMPLES or high < NEAR * most:
+        if high is None or not most or gauge.samples < LEAST_SAMPLES or high < NEAR * most:
             return ""
         return (
             f"p95 {100 * high / most:.0f} % of the limit, at most {100 * gauge.most / most:.0f} %"

@@ -1,6 +1,7 @@
 """TotalsReader: what others count since the daemon started, as rows of what came since a look.
 
-Brokers count refusals and bytes to the last one, the fleet its restarts: nobody counts them again.
+Brokers count refusals and bytes to the last one, the metrics what policy refused, the fleet its
+restarts: nobody counts them again.
 """
 
 from collections import defaultdict
@@ -24,8 +25,16 @@ Total = tuple[str, str]
 class TotalsReader:
     """The one reader of these totals' differences."""
 
-    def __init__(self, *, counts: Counts, restarts: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        *,
+        counts: Counts,
+        refusals: Mapping[tuple[str, str], int],
+        restarts: Mapping[str, int],
+    ) -> None:
+        """`refusals` are policy's, by (plugin, rule)."""
         self._counts = counts
+        self._refusals = refusals
         self._restarts = restarts
         self._seen: dict[Total, float] = {}
 
@@ -44,6 +53,9 @@ class TotalsReader:
     def _totals(self) -> Iterator[tuple[Total, float]]:
         for plugin_id, number in list(self._restarts.items()):
             yield (plugin_id, RESTARTED), float(number)
+        for (plugin_id, rule), number in list(self._refusals.items()):
+            if plugin_id:
+                yield (plugin_id, f"{REFUSED}:{rule}"), float(number)
         for party, counts in self._counts:
             if party == CODE_PARTY:
                 continue  # handed-in code is no plugin

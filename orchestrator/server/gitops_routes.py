@@ -45,6 +45,8 @@ class FollowRequest(Model):
     ref: str | None = None
     path: str | None = None
     environment: str | None = None
+    monitoring: bool | None = None
+    """Whether the monitoring stack is to run, whatever the file says; None: as it was."""
 
 
 class GitOpsApi:
@@ -75,7 +77,9 @@ class GitOpsApi:
         named = body.model_dump(include={"url", "ref", "path", "environment"})
         over = {name: value for name, value in named.items() if value is not None}
         config = Path(body.config) if body.config is not None else None
-        source = await self.commands.follow(Wish(who=body.who), config, over)
+        source = await self.commands.follow(
+            Wish(who=body.who), config, over, monitoring=body.monitoring
+        )
         return JSONResponse({"url": source.url, "ref": source.ref, "path": source.path})
 
     async def history(self, request: Request) -> Response:

@@ -250,5 +250,5 @@ def test_every_verb_of_the_backends_is_a_boundary_or_changes_nothing() -> None:
         if inspect.isfunction(member) and not name.startswith("_")
     }
 
-    assert len(protocols) == 9
+    assert len(protocols) == 10
     assert verbs == VERBS | READING

@@ -79,6 +79,15 @@ class GitHouse(FleetHouse):
         await self.up()
         self.manifests = ours
 
+    async def bad_update(self) -> str:
+        """`bad` cannot start any more, and `good` changed with it; its commit."""
+        self.plugin("good", version="1.1.0")
+        self.plugin("bad", version="1.1.0")
+        self.broken.add(("bad", "1.1.0"))
+        sha = self.push("Bad")
+        await self.time_passes(lambda: sha in self.record.quarantine and not self.record.run)
+        return sha
+
     def look(self) -> None:
         """It is time to look at the remote."""
         self.later(POLL_SECONDS * 2)

@@ -144,6 +144,21 @@ async def test_no_hook_of_the_remote_or_of_a_template_runs(
     assert not owned.exists()
 
 
+async def test_no_hook_of_our_own_cache_runs_either(
+    reader: Reader, repo: Repo, tmp_path: Path
+) -> None:
+    repo.commit({"a": "1"})
+    await reader.fetch(repo.url)
+    hook = tmp_path / "repository" / "sha1" / "hooks" / "reference-transaction"
+    hook.parent.mkdir()
+    hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/owned\n")
+    hook.chmod(0o755)
+    repo.commit({"a": "2"})
+    await reader.fetch(repo.url)
+
+    assert not (tmp_path / "owned").exists()
+
+
 async def test_settings_of_the_remote_run_nothing(
     reader: Reader, repo: Repo, tmp_path: Path
 ) -> None:
@@ -253,6 +268,16 @@ async def test_a_machine_without_git_says_so(tmp_path: Path) -> None:
 
     with pytest.raises(GitMissing):
         await git.run(["version"])
+
+
+def test_git_sees_no_more_of_the_world_than_it_needs(tmp_path: Path) -> None:
+    mine = {"PATH": "/bin", "HOME": "/root", "GIT_DIR": "/x", "SECRET": "x", "NO_PROXY": "a"}
+    environment = Git(home=tmp_path, environment=mine).environment()
+
+    assert {"PATH": "/bin", "NO_PROXY": "a", "HOME": str(tmp_path)}.items() <= environment.items()
+    assert environment["GIT_CONFIG_GLOBAL"] == environment["GIT_CONFIG_SYSTEM"] == "/dev/null"
+    assert environment["GIT_CONFIG_NOSYSTEM"] == "1"
+    assert not {"GIT_DIR", "SECRET"} & environment.keys()
 
 
 def test_the_token_is_on_no_command_line_and_in_no_text(reader: Reader) -> None:

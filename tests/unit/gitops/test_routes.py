@@ -2,6 +2,7 @@
 
 import pytest
 
+from orchestrator.manager.monitored import stored_monitoring
 from tests.unit.gitops.house import GitHouse
 from tests.unit.server.test_event_routes import ask
 
@@ -15,9 +16,10 @@ async def test_the_following_is_steered_over_http(house: GitHouse) -> None:
         assert answer.json == {"followed": False}
         answer = await ask(house, "POST", "/v1/gitops/sync")
         assert (answer.status, answer.json["code"]) == (409, "gitops_not_configured")
-        wish = {"config": str(house.config), "who": "ada"}
+        wish = {"config": str(house.config), "who": "ada", "monitoring": True}
         answer = await ask(house, "PUT", "/v1/gitops", wish)
         assert answer.json == {"url": house.url, "ref": "main", "path": "manifests"}
+        assert stored_monitoring(house.daemon.manager.fleet.store).stack is True
         await house.synced(sha)
         answer = await ask(house, "GET", "/v1/gitops")
         assert (answer.json["synced"], answer.json["plugins"][0]["plugin_id"]) == (sha, "one")

@@ -12,6 +12,7 @@ from orchestrator.gitops.repository import GitUnreachable
 from orchestrator.gitops.tree import (
     GitTreeRefused,
     GitTrees,
+    GitUnwritable,
     TreeBounds,
     TreeEntry,
     check_entries,
@@ -253,6 +254,16 @@ async def test_pointers_of_lfs_are_told(reader: Reader, repo: Repo) -> None:
 
     assert (await reader.read(repo.url)).lfs_pointers == ("model.bin",)
     assert (await reader.read(repo.url)).lfs_pointers == ("model.bin",)
+
+
+async def test_a_disk_that_takes_nothing_is_told_and_leaves_nothing_half(
+    reader: Reader, repo: Repo, tmp_path: Path
+) -> None:
+    repo.commit({"x": "1"})
+    (tmp_path / "trees").write_text("in the way")
+
+    with pytest.raises(GitUnwritable):
+        await reader.read(repo.url)
 
 
 async def test_a_commit_that_was_not_fetched_has_no_tree(reader: Reader, repo: Repo) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,16 @@ def house(tmp_path: Path) -> FleetHouse:
     return house
 
 
+@asynccontextmanager
+async def running(house: FleetHouse) -> AsyncIterator[None]:
+    """A daemon that is left only when nothing is under way: a step cut off leaves a socket open."""
+    async with house.open():
+        yield
+        await house.until(lambda: not house.daemon.manager.fleet.busy)
+        await house.quiet()
+        await house.until(lambda: not house.daemon.manager.fleet.busy)
+
+
 def token(house: FleetHouse) -> Path:
     return house.manifests / "token.txt"
 
@@ -42,7 +54,7 @@ def delivered(house: FleetHouse) -> set[str]:
 
 
 async def test_only_the_users_of_a_changed_value_are_made_anew(house: FleetHouse) -> None:
-    async with house.open():
+    async with running(house):
         await house.up()
         await house.all_run()
         before = await containers(house)
@@ -65,7 +77,7 @@ async def test_only_the_users_of_a_changed_value_are_made_anew(house: FleetHouse
 async def test_the_old_container_serves_with_the_old_value_until_the_new_one_is_well(
     house: FleetHouse,
 ) -> None:
-    async with house.open():
+    async with running(house):
         await house.up()
         await house.all_run()
         [old] = (await containers(house))["user"]
@@ -90,7 +102,7 @@ async def test_a_value_with_which_it_fails_is_gone_back_from_and_not_tried_again
     house: FleetHouse,
 ) -> None:
     house.policy(rollout={"min_healthy_seconds": 0, "progress_deadline_seconds": 1})
-    async with house.open():
+    async with running(house):
         await house.up()
         await house.all_run()
         await house.until(
@@ -118,7 +130,7 @@ async def test_an_update_that_failed_stays_where_it_is_and_what_runs_gets_the_va
     house: FleetHouse,
 ) -> None:
     house.policy(rollout={"min_healthy_seconds": 0, "progress_deadline_seconds": 1})
-    async with house.open():
+    async with running(house):
         await house.up()
         await house.all_run()
         actor = house.plugin("user", secrets=["token"], spec=SPEC, version="2.0.0")
@@ -143,7 +155,7 @@ def _sped_up(house: FleetHouse) -> bool:
 
 
 async def test_a_value_that_cannot_be_read_now_changes_nothing(house: FleetHouse) -> None:
-    async with house.open():
+    async with running(house):
         await house.up()
         await house.all_run()
         before = await containers(house)
@@ -158,12 +170,12 @@ async def test_a_value_that_cannot_be_read_now_changes_nothing(house: FleetHouse
 
 
 async def test_a_change_while_no_daemon_ran_is_found_by_the_next(house: FleetHouse) -> None:
-    async with house.open():
+    async with running(house):
         await house.up()
         await house.all_run()
         before = await containers(house)
     token(house).write_text(NEW)
-    async with house.open():
+    async with running(house):
         await house.all_run()
         same = await containers(house)
         changed = await house.daemon.rotation.look()
@@ -174,7 +186,7 @@ async def test_a_change_while_no_daemon_ran_is_found_by_the_next(house: FleetHou
 
 
 async def test_up_finds_it_too(house: FleetHouse) -> None:
-    async with house.open():
+    async with running(house):
         await house.up()
         first = house.daemon.manager.deployment("user").compiled.digest
         await house.up()
@@ -187,7 +199,7 @@ async def test_up_finds_it_too(house: FleetHouse) -> None:
 
 
 async def test_the_daemon_looks_by_itself_once_in_each_interval(house: FleetHouse) -> None:
-    async with house.open(), asyncio.TaskGroup() as group:
+    async with running(house), asyncio.TaskGroup() as group:
         await house.up()
         await house.all_run()
         task = group.create_task(house.daemon.rotation.run())
@@ -206,8 +218,32 @@ def _later(house: FleetHouse) -> None:
     house.daemon.manager.loop.wake()
 
 
+async def test_a_credential_that_changed_makes_its_users_anew_too(house: FleetHouse) -> None:
+    host = "api.example.com:443"
+    house.plugin(
+        "caller",
+        permissions=[{"external_api": {"hosts": [host]}}],
+        spec={
+            "permissions": [{"external_api": {"hosts": [host]}}],
+            "inject": {host: {"file": "key.txt"}},
+        },
+    )
+    key = house.manifests / "key.txt"
+    key.write_text("0ld")
+    async with running(house):
+        await house.up()
+        await house.all_run()
+        key.write_text("n3w")
+        changed = await house.daemon.rotation.look()
+        why = house.daemon.manager.rollouts.of("caller").wanted.why
+        await house.all_run()
+
+    assert changed == ["caller"]
+    assert why == f"another value of inject.{host}"
+
+
 async def test_a_held_update_goes_on_waiting(house: FleetHouse) -> None:
-    async with house.open():
+    async with running(house):
         await house.up()
         await house.all_run()
         house.plugin(
@@ -228,7 +264,7 @@ async def test_values_and_the_key_of_their_digests_are_kept_nowhere_else(
     house: FleetHouse,
 ) -> None:
     said: list[str] = []
-    async with house.open():
+    async with running(house):
         house.daemon.bus.listen(lambda event: said.append(json.dumps(event.data)))
         await house.up()
         await house.all_run()
@@ -255,7 +291,7 @@ async def test_values_and_the_key_of_their_digests_are_kept_nowhere_else(
 async def test_a_variable_of_the_daemons_is_delivered(house: FleetHouse) -> None:
     house.plugin("user", secrets=["token"], spec={"secrets": {"token": {"environment": "TOKEN"}}})
     house.environment = {"ORCHESTRATOR_SECRET_TOKEN": NEW}
-    async with house.open():
+    async with running(house):
         await house.up()
         await house.all_run()
 

@@ -101,6 +101,16 @@ def test_a_link_that_leads_out_of_the_manifests_folder_is_refused(folder: Path) 
     assert "a link that leads out" in refusal(folder, file="sub/outside.txt")
 
 
+def test_a_link_to_itself_and_a_name_that_no_file_has_are_refused(folder: Path) -> None:
+    (folder / "token.txt").symlink_to("token.txt")
+    (folder.parent / "loop").symlink_to("loop")
+
+    assert "a link that leads out" in refusal(folder, file="token.txt")
+    assert "spec.secrets.token.file: found" in refusal(folder, file="../loop")
+    for name in ("a\0b", "/a\0b", "x" * 5_000, "/" + "x" * 5_000):
+        assert "spec.secrets.token.file: found" in refusal(folder, file=name)
+
+
 def test_a_link_within_and_a_path_that_says_where_it_leads_are_read(folder: Path) -> None:
     outside = folder.parent / "outside.txt"
     outside.write_bytes(VALUE)

@@ -176,6 +176,16 @@ def test_links_out_of_the_folder_are_refused(folder: Path) -> None:
     assert problems(folder, environment="dev") == [f"m/environments/dev: {refusal}"]
 
 
+def test_links_to_themselves_are_refused(folder: Path) -> None:
+    (folder / "environments/prod/loop.yaml").symlink_to("loop.yaml")
+    (folder / "loop.yaml").symlink_to("loop.yaml")
+
+    assert problems(folder) == [
+        f"m/{name}: found a link that leads outside, expected a file of the folder"
+        for name in ("loop.yaml", "environments/prod/loop.yaml")
+    ]
+
+
 def test_what_is_right_is_given_beside_the_problems_of_the_rest(folder: Path) -> None:
     write("m/bad.yaml", "spec: {}\n", name="bad")
     loaded, found = read_manifests([folder], "prod")

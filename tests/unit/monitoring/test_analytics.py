@@ -61,6 +61,7 @@ async def _call(house: PaperHouse, plugin_id: str = "notes", **parts: Any) -> An
 
 async def test_a_plugins_calls_are_told_at_once_in_the_four_groups(house: PaperHouse) -> None:
     house.plugin("notes", info=TOOL)
+    house.plugin("other")
     async with house.daemon_runs():
         await house.up()
         await house.converged()
@@ -113,6 +114,7 @@ async def test_the_last_calls_of_a_daemon_that_ends_are_kept(house: PaperHouse) 
         await house.converged()
         await _call(house)
     async with house.daemon_runs():
+        await house.converged()
         report = await house.daemon.figures.analytics.generate_report("15m")
 
     assert report["summary"]["calls"] == 1

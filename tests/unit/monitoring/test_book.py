@@ -131,7 +131,8 @@ def test_who_is_deployed_no_more_is_forgotten() -> None:
 
 def test_what_brokers_and_the_fleet_count_is_told_once() -> None:
     counts, restarts = Counts(), Counter({"a": 2})
-    reader = TotalsReader(counts=counts, restarts=restarts)
+    of_policy = Counter({("a", "permission_refused"): 1, ("", "permission_refused"): 4})
+    reader = TotalsReader(counts=counts, refusals=of_policy, restarts=restarts)
     counts.of("a").refusals["host_not_granted"] += 3
     counts.of("a").to(HostClass.PUBLIC).sent += 10
     counts.of("a").to(HostClass.PRIVATE).received += 5
@@ -143,6 +144,7 @@ def test_what_brokers_and_the_fleet_count_is_told_once() -> None:
             counts={
                 "event:restarted": 2.0,
                 "refused:host_not_granted": 3.0,
+                "refused:permission_refused": 1.0,
                 "bytes:external_api": 15.0,
                 "bytes:database_access": 7.0,
             }
@@ -155,7 +157,7 @@ def test_what_brokers_and_the_fleet_count_is_told_once() -> None:
 
 def test_counts_that_are_begun_anew_count_anew() -> None:
     counts = Counts()
-    reader = TotalsReader(counts=counts, restarts={})
+    reader = TotalsReader(counts=counts, refusals={}, restarts={})
     counts.of("a").refusals["quota_exceeded"] += 5
     united(reader.take())
     counts.forget("a")

@@ -152,6 +152,12 @@ def test_what_says_little_is_passed_over(row: Row) -> None:
     assert _told(_case(row, max_memory_mb=100, max_cpu_percent=10)) == []
 
 
+def test_a_limit_of_nothing_is_what_somebody_wanted() -> None:
+    row = Row(gauges={Level.NETWORK: _gauge(0.0)}, counts={"refused:quota_exceeded": 9.0})
+
+    assert _told(_case(row, max_network_mb=0)) == []
+
+
 def test_nothing_is_lowered_that_was_watched_for_less_than_a_day() -> None:
     row = Row(gauges={Level.MEMORY: _gauge(10 * MIB), Level.CPU: _gauge(1.0)})
 
