@@ -27,6 +27,7 @@ ENTER: Final = "\x1b[?1049h\x1b[?25l"
 LEAVE: Final = "\x1b[?25h\x1b[?1049l"
 """The other screen without a cursor, and back to what was there."""
 HOME, TO_LINE_END, TO_SCREEN_END = "\x1b[H", "\x1b[K", "\x1b[J"
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 QUIT: Final = frozenset({"q", "Q", "\x03", "\x04"})
 
 
@@ -155,8 +156,8 @@ def _pressed(keyboard: int | None, seconds: float) -> str:
 
 @contextlib.contextmanager
 def _screen() -> Iterator[None]:
-    """The other screen; SIGTERM and SIGHUP end it in order, too."""
-    before = {one: signal.signal(one, _interrupt) for one in (signal.SIGTERM, signal.SIGHUP)}
+    """The other screen; signals end it in order, also where whoever started us ignores them."""
+    before = {one: signal.signal(one, _interrupt) for one in _ENDING}
     sys.stdout.write(ENTER)
     sys.stdout.flush()
     try:
