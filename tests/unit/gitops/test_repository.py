@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import OrchestratorError
 from orchestrator.gitops.git import (
     Git,
     GitBounds,
@@ -17,12 +16,7 @@ from orchestrator.gitops.git import (
     GitOutputTooLarge,
     GitTimedOut,
 )
-from orchestrator.gitops.repository import (
-    MAX_CACHE_FILES,
-    GitRefNotFound,
-    GitUnreachable,
-    parse_commit,
-)
+from orchestrator.gitops.repository import GitRefNotFound, GitUnreachable, parse_commit
 from tests.support.git import Repo
 from tests.unit.gitops.conftest import Reader, make_reader
 
@@ -129,6 +123,9 @@ async def test_a_cache_that_grew_too_large_begins_anew(repo: Repo, tmp_path: Pat
     await reader.fetch(repo.url)
 
     assert not junk.exists()
+
+
+# -- hostile remotes -------------------------------------------------------------------------------
 
 
 # -- hostile remotes -------------------------------------------------------------------------------
