@@ -41,7 +41,8 @@ class Endings:
         record, now = self._book.record, self._clock.now()
         troubles = (*prepared.troubles, *run.troubles)
         words = "; ".join(trouble.words for trouble in troubles)
-        attempt = None
+        # Settings that changed meanwhile are for another sync.
+        attempt = record.attempt if record.attempt is not None and record.attempt.is_new else None
         if prepared.passing:
             sha = run.commit.sha
             attempt = failed_again(record.attempt, sha, at=now, words=words, passing=True)

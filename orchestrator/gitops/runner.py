@@ -69,7 +69,8 @@ class Runner:
         before = record.run.before if record.run is not None else {}
         run = Run(commit=commit, who=who, why=why, began_at=now, prune=prune, before=before)
         quarantine = {sha: text for sha, text in record.quarantine.items() if sha != commit.sha}
-        self._book.put(run=run, asked=None, quarantine=quarantine)
+        attempt = None if record.attempt is not None and record.attempt.is_new else record.attempt
+        self._book.put(run=run, asked=None, attempt=attempt, quarantine=quarantine)
         self.prepared = None
         self._endings.tell(EventName.GITOPS_STARTED, commit, {"who": who, "why": why})
 
