@@ -128,50 +128,6 @@ async def test_a_cache_that_grew_too_large_begins_anew(repo: Repo, tmp_path: Pat
 # -- hostile remotes -------------------------------------------------------------------------------
 
 
-# -- hostile remotes -------------------------------------------------------------------------------
-
-
-async def test_a_cache_of_too_many_small_files_begins_anew(repo: Repo, tmp_path: Path) -> None:
-    reader = make_reader(tmp_path)
-    repo.commit({"a": "1"})
-    await reader.fetch(repo.url)
-    junk = tmp_path / "repository" / "sha1" / "objects" / "junk"
-    junk.mkdir()
-    for number in range(MAX_CACHE_FILES):
-        (junk / str(number)).touch()
-
-    await reader.fetch(repo.url)
-
-    assert not junk.exists()
-
-
-@pytest.mark.parametrize("lock", ["shallow.lock", "refs/orchestrator/wanted.lock"])
-async def test_a_lock_that_a_killed_git_left_is_in_the_way_once(
-    reader: Reader, repo: Repo, tmp_path: Path, lock: str
-) -> None:
-    repo.commit({"a": "1"})
-    await reader.read(repo.url)
-    second = repo.commit({"a": "2"})
-    (tmp_path / "repository" / "sha1" / lock).write_bytes(b"")
-    with pytest.raises(GitUnreachable, match="lock"):
-        await reader.fetch(repo.url)
-    assert (await reader.fetch(repo.url)).sha == second
-
-
-async def test_a_cache_that_is_damaged_begins_anew(
-    reader: Reader, repo: Repo, tmp_path: Path
-) -> None:
-    sha = repo.commit({"a": "1"})
-    await reader.fetch(repo.url)
-    for file in (tmp_path / "repository" / "sha1" / "objects").rglob("*"):
-        if file.is_file():
-            file.chmod(0o600)
-            file.write_bytes(b"")
-    with pytest.raises(OrchestratorError):
-        await reader.read(repo.url)
-    assert (await reader.read(repo.url)).sha == sha
-
-
 async def test_no_hook_of_the_remote_or_of_a_template_runs(
     reader: Reader, repo: Repo, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""What an operator says while a repository is followed: it holds at once, not with a next commit."""
+"""What an operator says while a repository is followed holds at once, not with a next commit."""
 
 from tests.unit.gitops.house import ADA, GitHouse
 from tests.unit.gitops.test_environments import memory, patch
