@@ -64,7 +64,7 @@ class Endings:
                 failures_total=record.failures_total + bool(troubles),
             )
         )
-        self._keep_trees()
+        self.clear_away()
         data: dict[str, JsonValue] = {"outcome": outcome, "who": run.who, "why": run.why}
         data |= {"added": [*entry.added], "changed": [*entry.changed], "removed": [*entry.removed]}
         data["troubles"] = [trouble.words for trouble in troubles]
@@ -109,12 +109,16 @@ class Endings:
         about: dict[str, JsonValue] = {"revision": commit.sha, "author": commit.author}
         self._bus.publish(name, data={**about, "subject": commit.subject, **data})
 
-    def _keep_trees(self) -> None:
+    def clear_away(self) -> None:
         """Remove the files of commits that nothing refers to any more."""
         record, manager = self._book.record, self._manager
         commits = [record.head, record.wanted, record.synced, *(e.commit for e in record.history)]
+        applied = [*record.applied.values()]
+        if record.run is not None:
+            commits.append(record.run.commit)
+            applied += [was for was in record.run.before.values() if was is not None]
         shas = {commit.sha for commit in commits if commit is not None}
-        shas |= {applied.sha for applied in record.applied.values()}
+        shas |= {one.sha for one in applied}
         inputs = [held.inputs for held in manager.fleet.held.values()]
         for name in manager.fleet.deployments:
             inputs += [revision.inputs for revision in manager.rollouts.of(name).revisions]

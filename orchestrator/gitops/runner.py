@@ -205,20 +205,23 @@ class Runner:
         gone = prepared.gone(applied)
         new = {name for name, was in run.before.items() if was is None}
         everything = {*gone} == applied.keys() - new
-        auto = source.sync.prune is Prune.AUTO and not everything
+        guarded = {*gone} if everything else {*gone} & {*self._book.record.guarded}
+        auto = source.sync.prune is Prune.AUTO
+        may = tuple(name for name in gone if run.prune or (auto and name not in guarded))
         removed: tuple[str, ...] = ()
         troubles: list[Trouble] = []
-        if gone and (auto or run.prune) and not prepared.troubles:
+        if may and not prepared.troubles:
             try:
-                await self._manager.change((), gone, _note(run), still=self._followed)
-                removed = gone
+                await self._manager.change((), may, _note(run), still=self._followed)
+                removed = may
             except OrchestratorError as error:
                 if is_passing(error):
                     raise
-                troubles = [self._trouble(applied[gone[0]].file, gone[0], error)]
+                troubles = [self._trouble(applied[may[0]].file, may[0], error)]
         self._book.put(
             applied={name: one for name, one in applied.items() if name not in removed},
             gone=tuple(name for name in gone if name not in removed),
+            guarded=tuple(sorted(guarded - {*removed})),
             run=replace(run, pruned=True, removed=removed, troubles=(*run.troubles, *troubles)),
         )
 
@@ -238,6 +241,10 @@ class Runner:
             names: list[JsonValue] = [*sorted(good.keys() - bad.keys())]
             data: dict[str, JsonValue] = {"plugins": names, "reason": words}
             self._endings.tell(EventName.GITOPS_ROLLED_BACK, run.commit, data)
+
+    def clear_away(self) -> None:
+        """Remove the files of commits that nothing refers to any more."""
+        self._endings.clear_away()
 
     def _followed(self) -> bool:
         """Not once `down` took everything away while a step was waiting for its turn."""

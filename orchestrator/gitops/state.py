@@ -154,6 +154,8 @@ class SyncRecord:
     asked: Asked | None = None
     gone: tuple[str, ...] = ()
     """Plugins that the synced revision no longer has, and that are still there."""
+    guarded: tuple[str, ...] = ()
+    """Those of them that went all at once: they stay until somebody confirms it."""
     refused: str = ""
     """Why what the remote has now is not even looked at."""
     history: tuple[Entry, ...] = ()

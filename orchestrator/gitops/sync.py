@@ -171,6 +171,8 @@ class GitOps:
         record = self.book.record
         moved = record.head is None or record.head.sha != commit.sha
         self.book.put(seen=seen, head=commit, refused="", **({"wanted": commit} if moved else {}))
+        if moved:
+            self.runner.clear_away()  # also while no sync ends well, each commit brings files
 
     def _refuse(self, source: GitSource, seen: str, error: OrchestratorError) -> None:
         """What the remote has now is unfit; what was made of it before stays."""
