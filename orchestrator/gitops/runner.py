@@ -15,7 +15,7 @@ from orchestrator.gitops.prepared import Prepared, as_applied, prepare
 from orchestrator.gitops.reading import fingerprint, is_passing, short
 from orchestrator.gitops.repository import Commit
 from orchestrator.gitops.seen import Seen
-from orchestrator.gitops.state import Applied, Run, Trouble
+from orchestrator.gitops.state import MAX_WORDS, Applied, Run, Trouble
 from orchestrator.gitops.steps import Next, Step, next_step
 from orchestrator.gitops.tree import GitTrees
 from orchestrator.manager.deployment import Deployment
@@ -82,6 +82,7 @@ class Runner:
         if run.failure:
             await self._revert(source, run)
             return 0.0
+        resumed = self.prepared is None and run.submitted
         try:
             prepared = await self._ready(source, run)
         except OrchestratorError as error:
@@ -92,6 +93,7 @@ class Runner:
             else:
                 self._endings.refuse(source, run, str(error))
             return 0.0
+        run = self._resumed(run) if resumed else run
         applied = self._book.record.applied
         conditions = {name: self._seen.condition(name, applied.get(name)) for name in run.before}
         following = next_step(run, prepared.course, conditions, self._clock.now())
@@ -102,6 +104,12 @@ class Runner:
         else:
             self._move(source, prepared, run, following)
         return 0.0
+
+    def _resumed(self, run: Run) -> Run:
+        """A wave has its time again: while no daemon was there, nothing could become well."""
+        resumed = replace(run, since=self._clock.now())
+        self._book.put(run=resumed)
+        return resumed
 
     def _move(self, source: GitSource, prepared: Prepared, run: Run, following: Next) -> None:
         """Steps that do nothing but turn a page."""
@@ -252,7 +260,7 @@ class Runner:
 
     def _trouble(self, file: str, name: str, error: OrchestratorError) -> Trouble:
         words = str(error).replace(f"{self._trees.folder}/", "commit ")
-        return Trouble(file=file, plugin_id=name, words=f"{name} ({file}): {words}")
+        return Trouble(file=file, plugin_id=name, words=f"{name} ({file}): {words}"[:MAX_WORDS])
 
 
 def _note(run: Run) -> Note:
