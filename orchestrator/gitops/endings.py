@@ -11,7 +11,7 @@ from orchestrator.events.bus import PluginEventBus
 from orchestrator.gitops.book import Book
 from orchestrator.gitops.prepared import Prepared
 from orchestrator.gitops.repository import Commit
-from orchestrator.gitops.state import Applied, Entry, Outcome, Run, failed_again
+from orchestrator.gitops.state import MAX_WORDS, Applied, Entry, Outcome, Run, failed_again
 from orchestrator.gitops.tree import GitTrees
 from orchestrator.manager.deployment import Inputs
 from orchestrator.manager.manager import PluginManager
@@ -94,7 +94,13 @@ class Endings:
         record = record.with_entry(_entry(run, now, outcome, words), source.history)
         failures = record.failures_total + 1
         self._book.write(
-            replace(record, run=None, applied=applied, failing=words, failures_total=failures)
+            replace(
+                record,
+                run=None,
+                applied=applied,
+                failing=words[:MAX_WORDS],
+                failures_total=failures,
+            )
         )
 
     def postpone(self, run: Run, words: str) -> None:
@@ -141,7 +147,7 @@ def _entry(run: Run, now: float, outcome: Outcome, words: str) -> Entry:
         who=run.who,
         why=run.why,
         outcome=outcome,
-        reason=words,
+        reason=words[:MAX_WORDS],
         added=tuple(name for name in names if run.before[name] is None),
         changed=tuple(name for name in names if run.before[name] is not None),
         removed=run.removed,
