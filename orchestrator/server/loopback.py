@@ -105,7 +105,7 @@ class _Patient(HttpToolsProtocol):
 
     @property
     def _waits(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
+        return bool(getattr(self.cycle, "response_complete", True))  # None before the first
 
     def _look(self) -> None:
         if self._waits and self.cycle is self._seen:
