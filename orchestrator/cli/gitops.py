@@ -209,6 +209,7 @@ def _head(answer: Mapping[str, Any]) -> list[tuple[str, str]]:
             "repository",
             f"{one_line(answer['url'])} {one_line(answer['ref'])} {one_line(answer['path'])}",
         ),
+        *_environment(answer),
         ("state", _coloured(answer["state"])),
         ("head", answer["head"][:SHORT] or "none yet"),
         ("synced", f"{answer['synced'][:SHORT]} {_when(answer['synced_at'])}".strip() or "never"),
@@ -220,6 +221,12 @@ def _head(answer: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("gone", f"{gone}; `orchestrator gitops sync --prune` removes them"))
     rows += [("", one_line(reason, WIDTH)) for reason in answer["reasons"]]
     return rows
+
+
+def _environment(answer: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Whose patches are in force, if any are; a daemon of an earlier version does not tell."""
+    name = answer.get("environment")
+    return [("environment", one_line(name))] if name else []
 
 
 def _plugin(row: Mapping[str, Any]) -> list[str]:
