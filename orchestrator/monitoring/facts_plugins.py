@@ -14,7 +14,6 @@ from orchestrator.manager.statuses import statuses
 from orchestrator.model.container import ContainerPhase
 from orchestrator.model.status import PluginState, PluginStatus, SubState
 from orchestrator.monitoring.board import Board
-from orchestrator.monitoring.custom import custom_gauges
 from orchestrator.monitoring.recorder import trace_id_of
 from orchestrator.monitoring.samples import Sample
 from orchestrator.monitoring.sources import Sources
@@ -161,8 +160,9 @@ def _tell_custom(
     replica = sandbox.sandbox_id.removeprefix(f"{first}-") if sandbox.sandbox_id != first else "0"
     if not replica.isdecimal():
         return  # of another revision, which is about to go
-    for name, value in custom_gauges(report.metrics):
-        board.custom(name, value, plugin_id=deployment.plugin_id, replica=replica)
+    plugin_id, revision = deployment.plugin_id, deployment.compiled.digest
+    for name, value in sources.custom.admitted(plugin_id, revision, report.metrics):
+        board.custom(name, value, plugin_id=plugin_id, replica=replica)
 
 
 def _tell_status(sources: Sources, board: Board, row: PluginStatus) -> None:
