@@ -112,8 +112,8 @@ def _door_pairs(config: MonitoringConfig) -> tuple[str, ...]:
     """On the host's loopback alone, whatever else the host has."""
     return (
         f"unix:{RELAY_FOLDER}/metrics.sock=tcp:{config.address}",
-        f"tcp:127.0.0.1:{config.prometheus_port}=unix:{RELAY_FOLDER}/prometheus.sock",
-        f"tcp:127.0.0.1:{config.grafana_port}=unix:{RELAY_FOLDER}/grafana.sock",
+        f"page:127.0.0.1:{config.prometheus_port}=unix:{RELAY_FOLDER}/prometheus.sock",
+        f"page:127.0.0.1:{config.grafana_port}=unix:{RELAY_FOLDER}/grafana.sock",
     )
 
 

@@ -47,8 +47,8 @@ def test_the_door_leads_from_loopback_to_the_two_pages_and_to_the_metrics_alone(
     command = wanted(config)["door"].spec.command
     assert command[-3:] == (
         "unix:/run/relay/metrics.sock=tcp:127.0.0.1:3",
-        "tcp:127.0.0.1:2=unix:/run/relay/prometheus.sock",
-        "tcp:127.0.0.1:1=unix:/run/relay/grafana.sock",
+        "page:127.0.0.1:2=unix:/run/relay/prometheus.sock",
+        "page:127.0.0.1:1=unix:/run/relay/grafana.sock",
     )
 
 
