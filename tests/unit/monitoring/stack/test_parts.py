@@ -60,6 +60,10 @@ def test_inside_nothing_listens_beyond_loopback() -> None:
     assert not any("lifecycle" in word or "admin" in word for word in prometheus.command)
 
 
+def test_prometheus_keeps_the_traces_of_calls() -> None:
+    assert "--enable-feature=exemplar-storage" in PARTS["prometheus"].spec.command
+
+
 def test_who_looks_at_grafana_may_change_nothing() -> None:
     settings = dict(PARTS["grafana"].spec.environment)
 
