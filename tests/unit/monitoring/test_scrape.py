@@ -3,7 +3,6 @@
 import asyncio
 import json
 import subprocess
-from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -207,28 +206,6 @@ async def test_usage_and_limit_are_pairs(house: PaperHouse) -> None:
     )
     window, limit = f"{p}_network_window_bytes", f"{p}_network_limit_bytes"
     assert (found[window, "todo"], found[limit, "todo"]) == (0, 10 << 20)
-
-
-async def test_limits_are_of_as_many_containers_as_their_usage_is(house: PaperHouse) -> None:
-    """Two revisions run while one takes over: a rollout that stands is no plugin near its limit."""
-    async with house.daemon_runs():
-        await bring_up(house)
-        await look(house)
-        monitoring, fleet = house.daemon.monitoring, house.daemon.manager.fleet
-        one = monitoring.sampler.latest["notes"]
-        monitoring.sampler.latest = {"notes": replace(one, containers=2, memory_bytes=150 << 20)}
-        fleet.routes["notes"] = fleet.routes["notes"] * 2
-        found = {
-            (family.metric.name.removeprefix("orchestrator_plugin_"), *labels): value
-            for family in exporter(house).board()
-            for labels, value in family.rows
-        }
-        most = fleet.deployments["notes"].grant.limits.max_concurrent_requests
-
-    assert found["memory_bytes", "notes"] < found["memory_limit_bytes", "notes"] == 200 << 20
-    assert (found["cpu_limit_cores", "notes"], found["pids_limit", "notes"]) == (0.2, 256)
-    assert found["calls_in_flight_limit", "notes"] == 2 * most
-    assert found["memory_limit_bytes", "todo"] == 100 << 20
 
 
 async def test_calls_that_came_over_every_way_are_counted(house: PaperHouse) -> None:
