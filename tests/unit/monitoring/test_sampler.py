@@ -131,6 +131,25 @@ async def test_listeners_are_told_all_samples_of_a_turn(house: PaperHouse) -> No
     assert told[-1] is latest
 
 
+async def test_what_is_gone_is_forgotten_also_where_nobody_scrapes(house: PaperHouse) -> None:
+    house.plugin("notes")
+    house.plugin("todo")
+    async with house.daemon_runs():
+        await house.up()
+        await house.converged()
+        await house.call("todo")
+        tally = house.daemon.monitoring.instruments.tally
+        before = tally.find("todo")
+        house.drop("todo")
+        await house.up()
+        await house.converged()
+        await sampler(house).sample()
+        after = tally.find("todo")
+
+    assert before is not None
+    assert after is None
+
+
 async def test_what_a_packet_filter_counted_goes_on_over_its_restarts(house: PaperHouse) -> None:
     house.plugin("notes")
     async with house.daemon_runs():
