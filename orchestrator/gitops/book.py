@@ -81,8 +81,8 @@ class Book:
         self.record = SyncRecord()
 
 
-def _place(source: GitSource) -> tuple[str, str, str]:
-    return source.url, source.ref, source.path
+def _place(source: GitSource) -> tuple[str, ...]:
+    return source.url, source.ref, source.path, source.environment or ""
 
 
 def _saved_source(store: RecordStore) -> GitSource | None:

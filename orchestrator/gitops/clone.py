@@ -14,7 +14,7 @@ from typing import Final
 
 from orchestrator.engine.command import clean_line
 from orchestrator.errors import Kind, OrchestratorError
-from orchestrator.gitops.address import check_ref
+from orchestrator.gitops.address import GitPathRefused, check_ref
 from orchestrator.gitops.git import GitFailed, GitMissing, GitTimedOut
 
 SECONDS: Final = 60.0
@@ -37,9 +37,10 @@ class LocalClone:
     def tip(self, branch: str) -> tuple[str, bool]:
         """Where the branch is, or would begin: HEAD; and whether it exists.
 
-        Raises GitRefRefused, PinConflict (it is checked out), GitFailed.
+        Raises GitRefRefused, GitPathRefused, PinConflict (it is checked out), GitFailed.
         """
         name = f"refs/heads/{check_ref(branch)}"
+        self._check_place()
         out = self._git("for-each-ref", "--format=%(objectname) %(worktreepath)", name)
         rows = [line.partition(" ") for line in out.decode(errors="replace").splitlines()]
         if any(where for _, _, where in rows):
@@ -100,6 +101,24 @@ class LocalClone:
         return commit
 
     # -------------------------------------------------------------------------------------------
+
+    def _check_place(self) -> None:
+        """A bare repository among the files of another came with them: its settings run programs.
+
+        Raises GitPathRefused.
+        """
+        if self._line("rev-parse", "--is-bare-repository") != "true":
+            return
+        folder = Path(self._git("rev-parse", "--absolute-git-dir").rstrip(b"\n").decode())
+        try:
+            around = self._line("-C", str(folder.parent), "rev-parse", "--is-inside-work-tree")
+        except GitFailed:
+            return  # it lies in none
+        if around == "true":
+            raise GitPathRefused(
+                f"git path: found a bare repository in {clean_line(str(folder))}, among the files "
+                "of another repository, expected a clone of your own"
+            )
 
     def _mode(self, commit: str, path: str) -> str:
         out = self._git("ls-tree", "--full-tree", commit, "--", path)

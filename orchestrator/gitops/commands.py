@@ -15,7 +15,7 @@ from orchestrator.gitops.prepared import prepare
 from orchestrator.gitops.reading import short
 from orchestrator.gitops.report import gitops_status
 from orchestrator.gitops.repository import Commit
-from orchestrator.gitops.state import Asked, Entry, Outcome, Suspension, SyncRecord
+from orchestrator.gitops.state import Asked, Entry, Outcome, Suspension, SyncRecord, told_anew
 from orchestrator.gitops.sync import GitOps
 from orchestrator.manager.auditing import Clerk
 from orchestrator.manager.manager import OPERATOR, PluginManager
@@ -213,10 +213,13 @@ class GitOpsCommands:
         if loaded is not None:
             note = Note(who=wish.who, why="up --git")
             await self._manager.change((), (), note, policy=loaded.policy)
-        if self._gitops.book.follow(source):
+        book, before = self._gitops.book, self._gitops.book.source
+        if book.follow(source):
             self._gitops.remote.forget()
         # What was given up for a reason of this machine's may go better under another policy.
-        self._gitops.book.put(seen="", attempt=None)
+        synced = book.record.synced
+        changed = before != source or bool(book.record.troubles)
+        book.put(seen="", attempt=told_anew(synced.sha) if synced and changed else None)
         self._gitops.hurry()
         return source
 

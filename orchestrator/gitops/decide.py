@@ -4,7 +4,7 @@ The rules, the first that fits:
 
 1. Suspended: nothing.
 2. A sync under way goes on, unless another revision is wanted by now that may be taken up by
-   itself; one that goes back is not stopped.
+   itself, or that an operator asked for; one that goes back is not stopped.
 3. An operator asked for one: it begins, whatever else holds.
 4. A revision that is not synced is tried once. It is tried again only if what stood in the way may
    pass by itself, after a pause that doubles; another revision begins without a pause. Not one that
@@ -73,8 +73,8 @@ def decide(view: View, now: float) -> Decision:
         return Decision(move=Move.REST)
     sync_at = _sync_at(view)
     if view.running:
-        overtaken = view.wanted != view.running and not view.failing
-        newer = overtaken and sync_at is not None and now >= sync_at
+        overtaken = view.wanted not in {"", view.running} and not view.failing
+        newer = overtaken and (view.asked or (sync_at is not None and now >= sync_at))
         return Decision(move=Move.SYNC if newer else Move.GO_ON)
     if view.asked and view.wanted:
         return Decision(move=Move.SYNC)

@@ -11,7 +11,7 @@ from orchestrator.events.bus import PluginEventBus
 from orchestrator.gitops.book import Book
 from orchestrator.gitops.prepared import Prepared
 from orchestrator.gitops.repository import Commit
-from orchestrator.gitops.state import Applied, Entry, Outcome, Run, failed_again
+from orchestrator.gitops.state import MAX_WORDS, Applied, Entry, Outcome, Run, failed_again
 from orchestrator.gitops.tree import GitTrees
 from orchestrator.manager.deployment import Inputs
 from orchestrator.manager.manager import PluginManager
@@ -41,7 +41,8 @@ class Endings:
         record, now = self._book.record, self._clock.now()
         troubles = (*prepared.troubles, *run.troubles)
         words = "; ".join(trouble.words for trouble in troubles)
-        attempt = None
+        # Settings that changed meanwhile are for another sync.
+        attempt = record.attempt if record.attempt is not None and record.attempt.is_new else None
         if prepared.passing:
             sha = run.commit.sha
             attempt = failed_again(record.attempt, sha, at=now, words=words, passing=True)
@@ -63,7 +64,7 @@ class Endings:
                 failures_total=record.failures_total + bool(troubles),
             )
         )
-        self._keep_trees()
+        self.clear_away()
         data: dict[str, JsonValue] = {"outcome": outcome, "who": run.who, "why": run.why}
         data |= {"added": [*entry.added], "changed": [*entry.changed], "removed": [*entry.removed]}
         data["troubles"] = [trouble.words for trouble in troubles]
@@ -93,7 +94,13 @@ class Endings:
         record = record.with_entry(_entry(run, now, outcome, words), source.history)
         failures = record.failures_total + 1
         self._book.write(
-            replace(record, run=None, applied=applied, failing=words, failures_total=failures)
+            replace(
+                record,
+                run=None,
+                applied=applied,
+                failing=words[:MAX_WORDS],
+                failures_total=failures,
+            )
         )
 
     def postpone(self, run: Run, words: str) -> None:
@@ -108,12 +115,16 @@ class Endings:
         about: dict[str, JsonValue] = {"revision": commit.sha, "author": commit.author}
         self._bus.publish(name, data={**about, "subject": commit.subject, **data})
 
-    def _keep_trees(self) -> None:
+    def clear_away(self) -> None:
         """Remove the files of commits that nothing refers to any more."""
         record, manager = self._book.record, self._manager
         commits = [record.head, record.wanted, record.synced, *(e.commit for e in record.history)]
+        applied = [*record.applied.values()]
+        if record.run is not None:
+            commits.append(record.run.commit)
+            applied += [was for was in record.run.before.values() if was is not None]
         shas = {commit.sha for commit in commits if commit is not None}
-        shas |= {applied.sha for applied in record.applied.values()}
+        shas |= {one.sha for one in applied}
         inputs = [held.inputs for held in manager.fleet.held.values()]
         for name in manager.fleet.deployments:
             inputs += [revision.inputs for revision in manager.rollouts.of(name).revisions]
@@ -136,7 +147,7 @@ def _entry(run: Run, now: float, outcome: Outcome, words: str) -> Entry:
         who=run.who,
         why=run.why,
         outcome=outcome,
-        reason=words,
+        reason=words[:MAX_WORDS],
         added=tuple(name for name in names if run.before[name] is None),
         changed=tuple(name for name in names if run.before[name] is not None),
         removed=run.removed,

@@ -1,5 +1,6 @@
 """Prepared: a commit made ready to be taken up: read, decided, put in order. Nothing is changed."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -45,7 +46,7 @@ async def prepare(
 ) -> Prepared:
     """Raises GitRevisionEmpty, GitTreeRefused, GitFailed and their kin, EngineUnavailable."""
     tree = await trees.write(commit.sha)
-    reading = read_tree(tree, source)
+    reading = await asyncio.to_thread(read_tree, tree, source)  # a stranger's files: many, large
     files = [*reading.manifests]
     found = await manager.resolve([reading.manifests[file] for file in files])
     deployments: dict[str, Deployment] = {}

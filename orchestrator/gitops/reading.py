@@ -9,15 +9,17 @@ from pathlib import Path, PurePosixPath
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.gitops.address import check_path
 from orchestrator.gitops.state import MAX_WORDS, Trouble
-from orchestrator.gitops.tree import GitTree
+from orchestrator.gitops.tree import GitTree, GitTreeRefused
 from orchestrator.manager.deployment import Inputs, to_record
-from orchestrator.model.environments import Patches, read_patches
+from orchestrator.model.environments import ENVIRONMENTS, Patches, read_patches
 from orchestrator.model.files import MANIFEST_SUFFIXES, leads_outside
 from orchestrator.model.git import GitSource
 from orchestrator.model.load import LoadedManifest, load_manifest
 from orchestrator.model.problems import FieldPath, InvalidFile
 from orchestrator.model.secret_source import files_of
 
+MAX_MANIFESTS = 1_000
+"""In one folder, its patches too: far more than a machine runs, and soon read."""
 _PASSING = frozenset({Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.EXHAUSTED, Kind.OVERLOADED})
 _HERE = ("info", "manifest", "config", "image")
 """Of inputs: what is wanted. The rest is where it lies on this machine."""
@@ -45,8 +47,9 @@ class Reading:
 
 
 def read_tree(tree: GitTree, source: GitSource) -> Reading:
-    """Every manifest of the commit. Raises GitRevisionEmpty, GitPathRefused."""
+    """Every manifest of the commit. Raises GitRevisionEmpty, GitPathRefused, GitTreeRefused."""
     path = check_path(source.path)
+    _check_count(tree, path, source)
     patches = _patches(tree, path, source)
     manifests: dict[str, LoadedManifest] = {}
     troubles = [*_patch_troubles(tree, patches)]
@@ -88,6 +91,18 @@ def read_file(
     if problems:
         raise InvalidFile(problems)
     return loaded
+
+
+def _check_count(tree: GitTree, path: str, source: GitSource) -> None:
+    folders = [path]
+    if source.environment is not None:
+        folders.append(f"{path}/{ENVIRONMENTS}/{source.environment}".lstrip("/"))
+    count = sum(len(_files(tree, folder)) for folder in folders)
+    if count > MAX_MANIFESTS:
+        raise GitTreeRefused(
+            f"commit {short(tree.sha)}: found {count} manifests in {path or 'its root'!r}, "
+            f"expected at most {MAX_MANIFESTS}"
+        )
 
 
 def _patches(tree: GitTree, path: str, source: GitSource) -> Patches | None:

@@ -95,9 +95,10 @@ def _waiting(gitops: GitOps, source: GitSource, record: SyncRecord) -> Iterator[
     elif record.head is not None and record.head.sha != view.wanted:
         words = record.quarantine.get(record.head.sha, "it was gone back from")
         yield SyncState.OUT_OF_SYNC, f"{short(record.head.sha)} is left alone: {words}"
-    if view.attempt is not None and view.attempt.of == view.wanted:
-        yield SyncState.DEGRADED, f"{sha} is tried again: {view.attempt.words}"
-    elif view.wanted != view.synced and not view.quarantined:
+    attempt = view.attempt if view.attempt is not None and view.attempt.of == view.wanted else None
+    if attempt is not None and not attempt.is_new:
+        yield SyncState.DEGRADED, f"{sha} is tried again: {attempt.words}"
+    elif (view.wanted != view.synced or attempt is not None) and not view.quarantined:
         if not view.auto:
             yield SyncState.OUT_OF_SYNC, f"{sha} waits for `orchestrator gitops sync`"
         elif not view.window_open:

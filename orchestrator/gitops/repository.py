@@ -4,6 +4,7 @@ It is a cache: it may be deleted at any time. It has no work tree, so nothing of
 with its filters, attributes and hooks, ever runs; tree.py writes the files.
 """
 
+import asyncio
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ MAX_LISTING_BYTES: Final = 1 << 20
 MAX_COMMIT_BYTES: Final = 1 << 20
 _TWO_OBJECTS: Final = 2 * MAX_COMMIT_BYTES
 MAX_WORDS: Final = 200
+MAX_CACHE_FILES: Final = 20_000
 _OURS: Final = "refs/orchestrator/wanted"
 _LONG_ID: Final = 64
 LIST_SECONDS: Final = 30.0
@@ -66,6 +68,8 @@ class GitRepository:
         self._git = git
         self._folder = folder
         self._max_bytes = max_bytes
+        self._doubtful: set[str] = set()
+        """Kinds whose cache may be what is in the way: a lock of a killed git, a damaged object."""
 
     async def look(
         self, url: str, ref: str, credentials: GitCredentials = NO_CREDENTIALS
@@ -127,27 +131,38 @@ class GitRepository:
         max_bytes: int = MAX_COMMIT_BYTES,
         credentials: GitCredentials = NO_CREDENTIALS,
     ) -> bytes:
-        """Git in the repository of the commit `of`. Raises GitFailed and its kin."""
-        return await self._git.run(
-            [f"--git-dir={self._folder / _kind(of)}", *arguments],
-            settings=settings,
-            stdin=stdin,
-            max_bytes=max_bytes,
-            credentials=credentials,
-        )
+        """Git in the repository of the commit `of`. Raises GitFailed and its kin.
+
+        After one that failed or was killed the next fetch begins with a new cache.
+        """
+        kind = _kind(of)
+        try:
+            return await self._git.run(
+                [f"--git-dir={self._folder / kind}", *arguments],
+                settings=settings,
+                stdin=stdin,
+                max_bytes=max_bytes,
+                credentials=credentials,
+            )
+        except BaseException:
+            self._doubtful.add(kind)
+            raise
 
     async def _make_ready(self, url: str, sha: str) -> None:
         """A cache that grew too large, or is another remote's, begins anew."""
-        folder = self._folder / _kind(sha)
+        kind = _kind(sha)
+        folder = self._folder / kind
         mark = folder / "orchestrator-remote"
         known = mark.read_text(encoding="utf-8") if mark.is_file() else None
-        if known == url and _size(folder) <= self._max_bytes:
+        fits = kind not in self._doubtful and known == url
+        if fits and await asyncio.to_thread(_is_small, folder, self._max_bytes):
             return
-        shutil.rmtree(folder, ignore_errors=True)
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         folder.mkdir(parents=True, mode=0o700)
-        form = f"--object-format={_kind(sha)}"
+        form = f"--object-format={kind}"
         await self._git.run(["init", "--quiet", "--bare", "--template=", form, str(folder)])
         mark.write_text(url, encoding="utf-8")
+        self._doubtful.discard(kind)
 
     async def _commit(self, of: str) -> Commit:
         """What was fetched, in one run of git: the time of a push is mostly that of processes."""
@@ -201,8 +216,10 @@ def _listed(listing: bytes) -> dict[str, str]:
     return {pair[1]: pair[0] for pair in pairs if len(pair) > 1 and is_commit_id(pair[0])}
 
 
-def _size(folder: Path) -> int:
-    return sum(file.lstat().st_size for file in folder.rglob("*") if file.is_file())
+def _is_small(folder: Path, most: int) -> bool:
+    """Whether a cache may stay: small pushes make many small files, which nothing packs."""
+    sizes = [file.lstat().st_size for file in folder.rglob("*") if file.is_file()]
+    return len(sizes) <= MAX_CACHE_FILES and sum(sizes) <= most
 
 
 def _shown(url: str) -> str:

@@ -15,7 +15,7 @@ from orchestrator.gitops.prepared import Prepared, as_applied, prepare
 from orchestrator.gitops.reading import fingerprint, is_passing, short
 from orchestrator.gitops.repository import Commit
 from orchestrator.gitops.seen import Seen
-from orchestrator.gitops.state import Applied, Run, Trouble
+from orchestrator.gitops.state import MAX_WORDS, Applied, Run, Trouble
 from orchestrator.gitops.steps import Next, Step, next_step
 from orchestrator.gitops.tree import GitTrees
 from orchestrator.manager.deployment import Deployment
@@ -69,7 +69,8 @@ class Runner:
         before = record.run.before if record.run is not None else {}
         run = Run(commit=commit, who=who, why=why, began_at=now, prune=prune, before=before)
         quarantine = {sha: text for sha, text in record.quarantine.items() if sha != commit.sha}
-        self._book.put(run=run, asked=None, quarantine=quarantine)
+        attempt = None if record.attempt is not None and record.attempt.is_new else record.attempt
+        self._book.put(run=run, asked=None, attempt=attempt, quarantine=quarantine)
         self.prepared = None
         self._endings.tell(EventName.GITOPS_STARTED, commit, {"who": who, "why": why})
 
@@ -81,6 +82,7 @@ class Runner:
         if run.failure:
             await self._revert(source, run)
             return 0.0
+        resumed = self.prepared is None and run.submitted
         try:
             prepared = await self._ready(source, run)
         except OrchestratorError as error:
@@ -91,6 +93,7 @@ class Runner:
             else:
                 self._endings.refuse(source, run, str(error))
             return 0.0
+        run = self._resumed(run) if resumed else run
         applied = self._book.record.applied
         conditions = {name: self._seen.condition(name, applied.get(name)) for name in run.before}
         following = next_step(run, prepared.course, conditions, self._clock.now())
@@ -101,6 +104,12 @@ class Runner:
         else:
             self._move(source, prepared, run, following)
         return 0.0
+
+    def _resumed(self, run: Run) -> Run:
+        """A wave has its time again: while no daemon was there, nothing could become well."""
+        resumed = replace(run, since=self._clock.now())
+        self._book.put(run=resumed)
+        return resumed
 
     def _move(self, source: GitSource, prepared: Prepared, run: Run, following: Next) -> None:
         """Steps that do nothing but turn a page."""
@@ -204,20 +213,23 @@ class Runner:
         gone = prepared.gone(applied)
         new = {name for name, was in run.before.items() if was is None}
         everything = {*gone} == applied.keys() - new
-        auto = source.sync.prune is Prune.AUTO and not everything
+        guarded = {*gone} if everything else {*gone} & {*self._book.record.guarded}
+        auto = source.sync.prune is Prune.AUTO
+        may = tuple(name for name in gone if run.prune or (auto and name not in guarded))
         removed: tuple[str, ...] = ()
         troubles: list[Trouble] = []
-        if gone and (auto or run.prune) and not prepared.troubles:
+        if may and not prepared.troubles:
             try:
-                await self._manager.change((), gone, _note(run), still=self._followed)
-                removed = gone
+                await self._manager.change((), may, _note(run), still=self._followed)
+                removed = may
             except OrchestratorError as error:
                 if is_passing(error):
                     raise
-                troubles = [self._trouble(applied[gone[0]].file, gone[0], error)]
+                troubles = [self._trouble(applied[may[0]].file, may[0], error)]
         self._book.put(
             applied={name: one for name, one in applied.items() if name not in removed},
             gone=tuple(name for name in gone if name not in removed),
+            guarded=tuple(sorted(guarded - {*removed})),
             run=replace(run, pruned=True, removed=removed, troubles=(*run.troubles, *troubles)),
         )
 
@@ -238,13 +250,17 @@ class Runner:
             data: dict[str, JsonValue] = {"plugins": names, "reason": words}
             self._endings.tell(EventName.GITOPS_ROLLED_BACK, run.commit, data)
 
+    def clear_away(self) -> None:
+        """Remove the files of commits that nothing refers to any more."""
+        self._endings.clear_away()
+
     def _followed(self) -> bool:
         """Not once `down` took everything away while a step was waiting for its turn."""
         return self._book.is_open
 
     def _trouble(self, file: str, name: str, error: OrchestratorError) -> Trouble:
         words = str(error).replace(f"{self._trees.folder}/", "commit ")
-        return Trouble(file=file, plugin_id=name, words=f"{name} ({file}): {words}")
+        return Trouble(file=file, plugin_id=name, words=f"{name} ({file}): {words}"[:MAX_WORDS])
 
 
 def _note(run: Run) -> Note:

@@ -107,6 +107,11 @@ class Attempt:
     passing: bool
     """Whether it may help to try again though nothing changed."""
 
+    @property
+    def is_new(self) -> bool:
+        """Whether it is still to be tried, under settings that changed."""
+        return self.tries == 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspension:
@@ -149,6 +154,8 @@ class SyncRecord:
     asked: Asked | None = None
     gone: tuple[str, ...] = ()
     """Plugins that the synced revision no longer has, and that are still there."""
+    guarded: tuple[str, ...] = ()
+    """Those of them that went all at once: they stay until somebody confirms it."""
     refused: str = ""
     """Why what the remote has now is not even looked at."""
     history: tuple[Entry, ...] = ()
@@ -171,6 +178,11 @@ def failed_again(
     """One more try of `of` that failed; the first of another begins to count anew."""
     tries = before.tries + 1 if before is not None and before.of == of else 1
     return Attempt(of=of, tries=tries, at=at, words=words[:MAX_WORDS], passing=passing)
+
+
+def told_anew(of: str) -> Attempt:
+    """What is synced is gone through again: under other settings it may come to something else."""
+    return Attempt(of=of, tries=0, at=0.0, words="the settings changed", passing=True)
 
 
 _CODEC = TypeAdapter(SyncRecord)

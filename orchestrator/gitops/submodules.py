@@ -8,7 +8,8 @@ one, or show our password to somebody. Submodules of submodules are left out.
 import hashlib
 import posixpath
 import re
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,7 @@ from orchestrator.gitops.tree import GitTrees, TreeBounds, TreeEntry
 from orchestrator.model.git import GitSource
 
 MAX_SUBMODULES: Final = 20
+_TREES: Final = "trees"
 _MAX_SETTINGS: Final = 1 << 16
 _KEY: Final = re.compile(r"submodule\.(.*)\.(path|url)", re.DOTALL)
 _SCP: Final = re.compile(r"((?:[^@/:]+@)?([^/:]+)):(.+)")
@@ -63,11 +65,18 @@ class Submodules:
             raise GitSubmoduleRefused(
                 f"found {len(links)} submodules, expected at most {MAX_SUBMODULES}"
             )
-        urls = await self._urls(draft)
-        for link in links:
-            url = submodule_url(urls.get(link.path, ""), source.url, link.path)
+        known = await self._urls(draft)
+        urls = [submodule_url(known.get(it.path, ""), source.url, it.path) for it in links]
+        self._keep({*map(_cache_name, urls)})
+        for link, url in zip(links, urls, strict=True):
             await self._add(source, draft / link.path, url, link.sha)
         return []
+
+    def _keep(self, names: Collection[str]) -> None:
+        """Each commit may name others, so only what the newest one names is kept."""
+        for path in [*self._folder.iterdir()] if self._folder.is_dir() else ():
+            if path.name not in {*names, _TREES}:
+                shutil.rmtree(path, ignore_errors=True)
 
     async def _urls(self, draft: Path) -> dict[str, str]:
         file = draft / ".gitmodules"
@@ -83,14 +92,17 @@ class Submodules:
         return submodule_urls(answer)
 
     async def _add(self, source: GitSource, target: Path, url: str, sha: str) -> None:
-        name = hashlib.sha256(url.encode()).hexdigest()[:16]
-        repository = GitRepository(self._git, self._folder / name)
+        repository = GitRepository(self._git, self._folder / _cache_name(url))
         with self._credentials(source) as credentials:
             await repository.fetch(url, RemoteRef(name=sha, sha=sha), credentials)
-        trees = GitTrees(repository, self._folder / "trees", self._bounds)
+        trees = GitTrees(repository, self._folder / _TREES, self._bounds)
         trees.keep(())
         tree = await trees.write(sha)
         tree.folder.rename(target)
+
+
+def _cache_name(url: str) -> str:
+    return hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
 def submodule_urls(settings: bytes) -> dict[str, str]:

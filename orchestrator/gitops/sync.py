@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from pydantic import JsonValue
@@ -19,7 +20,7 @@ from orchestrator.gitops.book import Book
 from orchestrator.gitops.decide import Decision, Move, View, decide, drift_key, pause_after
 from orchestrator.gitops.git import GitFailed, GitTimedOut
 from orchestrator.gitops.prepared import as_applied
-from orchestrator.gitops.reading import is_passing, short
+from orchestrator.gitops.reading import fingerprint, is_passing, short
 from orchestrator.gitops.remote import Remote
 from orchestrator.gitops.repository import Commit, GitUnreachable
 from orchestrator.gitops.runner import Runner
@@ -171,6 +172,8 @@ class GitOps:
         record = self.book.record
         moved = record.head is None or record.head.sha != commit.sha
         self.book.put(seen=seen, head=commit, refused="", **({"wanted": commit} if moved else {}))
+        if moved:
+            self.runner.clear_away()  # also while no sync ends well, each commit brings files
 
     def _refuse(self, source: GitSource, seen: str, error: OrchestratorError) -> None:
         """What the remote has now is unfit; what was made of it before stays."""
@@ -231,7 +234,14 @@ class GitOps:
         else:
             self.book.put(heal=None)
         if good:
-            self.book.put(heals_total=self.book.record.heals_total + len(good))
+            # What it comes to now is what git says: an image's tag may have been moved since.
+            now = {
+                name: replace(record.applied[name], fingerprint=fingerprint(one.inputs))
+                for name, one in good.items()
+            }
+            record = self.book.record
+            heals = record.heals_total + len(good)
+            self.book.put(applied={**record.applied, **now}, heals_total=heals)
             names: list[JsonValue] = [*sorted(good)]
             why = "something else was wanted than git says"
             self._bus.publish(EventName.GITOPS_HEALED, data={"plugins": names, "why": why})

@@ -224,7 +224,7 @@ def _wrong(entry: TreeEntry) -> str:
     parts = entry.path.split("/")
     if entry.mode not in {_FOLDER, _FILE, _PROGRAM, _LINK, _SUBMODULE}:
         return f"the mode {entry.mode}, expected a file, a folder or a link"
-    if len(entry.path) > _MAX_PATH or len(parts) > _MAX_DEPTH:
+    if len(entry.path.encode()) > _MAX_PATH or len(parts) > _MAX_DEPTH:
         return "too long or too deep a name"
     if entry.mode == _LINK and entry.size_bytes > _MAX_LINK:
         return "too long a link"

@@ -13,10 +13,16 @@ from typing import Final, Self
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 MAX_CONNECTIONS: Final = 128
 """At one time, of all clients of one application; more are closed unheard."""
+HEAD_SECONDS: Final = 10.0
+"""Longest wait for a request's head, or for the end of a body that was answered before; twice that
+on a connection that was used before."""
+MAX_HEAD_BYTES: Final = 1 << 20
+"""Of a head, and of what came with its last byte."""
 _NO_SUCH_ADDRESS: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 _TRIES: Final = 8
 
@@ -90,7 +96,7 @@ def _protocols(app: ASGIApp) -> tuple[Callable[[], asyncio.Protocol], ServerStat
     """What answers a connection, and what knows all of them."""
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=_Patient,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -104,9 +110,42 @@ def _protocols(app: ASGIApp) -> tuple[Callable[[], asyncio.Protocol], ServerStat
     def protocol() -> asyncio.Protocol:
         if len(state.connections) >= MAX_CONNECTIONS:
             return _Refused()
-        return config.http_protocol_class(config=config, server_state=state, app_state={})  # type: ignore[call-arg]
+        return _Patient(config=config, server_state=state, app_state={})
 
     return protocol, state
+
+
+class _Patient(HttpToolsProtocol):
+    """For a while, and no longer: who says nothing keeps nobody else out."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._head_bytes = 0
+        self._seen: object = None
+        """What was answered last when nothing was asked; itself while something is."""
+        self._timer = self.loop.call_later(HEAD_SECONDS, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._head_bytes = self._head_bytes + len(data) if self._waits else 0
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self.transport.close()
+        else:
+            super().data_received(data)
+
+    @property
+    def _waits(self) -> bool:
+        return bool(getattr(self.cycle, "response_complete", True))  # None before the first
+
+    def _look(self) -> None:
+        if self._waits and self.cycle is self._seen:
+            self.transport.close()
+            return
+        self._seen = self.cycle if self._waits else self
+        self._timer = self.loop.call_later(HEAD_SECONDS, self._look)
 
 
 class _Refused(asyncio.Protocol):

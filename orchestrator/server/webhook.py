@@ -59,25 +59,25 @@ class Webhook:
         webhook = self._wanted()
         if webhook is None:
             raise WebhookRefused("git.webhook: found none, expected a secret to know senders by")
-        body = await _bounded(request)
-        secret = await asyncio.to_thread(
+        given = await asyncio.to_thread(
             read_secret, Path(webhook.secret.file), "git.webhook.secret.file"
         )
-        if not is_signed(request.headers, body, secret.strip()):
+        secret = given.strip()
+        digest = await _digest(request, secret)
+        if not is_signed(request.headers, digest, secret):
             raise WebhookRefused("found no signature or token that fits, expected one of a forge")
         self._pushed()
         return JSONResponse({"accepted": True}, status_code=202)
 
 
-def is_signed(headers: Mapping[str, str], body: bytes, secret: bytes) -> bool:
+def is_signed(headers: Mapping[str, str], digest: bytes, secret: bytes) -> bool:
     """Whether a forge that knows the secret sent it; as long in the answer for yes as for no. Pure.
 
-    GitHub and Gitea sign the body, GitLab sends the secret itself. A short secret fits nothing: it
-    could be guessed.
+    GitHub and Gitea sign the body (`digest`, in hexadecimal, is its HMAC), GitLab sends the secret
+    itself. A short secret fits nothing: it could be guessed.
     """
     if len(secret) < _MIN_SECRET_BYTES:
         return False
-    digest = hmac.new(secret, body, hashlib.sha256).hexdigest().encode()
     given = (
         (headers.get("x-hub-signature-256", ""), b"sha256=" + digest),
         (headers.get("x-gitea-signature", ""), digest),
@@ -142,17 +142,19 @@ class WebhookListener:
         return Starlette(routes=routes, exception_handlers={OrchestratorError: _problem})
 
 
-async def _bounded(request: Request) -> bytes:
-    body = b""
+async def _digest(request: Request, secret: bytes) -> bytes:
+    """Of the body, of which nothing is kept: nobody knows yet whose it is."""
+    signature, size = hmac.new(secret, digestmod=hashlib.sha256), 0
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
+                size += len(chunk)
+                if size > MAX_BODY_BYTES:
                     raise WebhookInvalid(f"found more than {MAX_BODY_BYTES} bytes")
+                signature.update(chunk)
     except (TimeoutError, ClientDisconnect) as error:
         raise WebhookInvalid(f"found no whole body within {BODY_SECONDS:g} s") from error
-    return body
+    return signature.hexdigest().encode()
 
 
 async def _problem(request: Request, error: Exception) -> Response:

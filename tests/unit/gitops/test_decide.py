@@ -126,6 +126,8 @@ def test_a_sync_under_way_is_overtaken_by_what_may_be_taken_up_by_itself_only() 
     assert decide(running, NOW).move is Move.SYNC
     assert decide(replace(running, failing=True), NOW).move is Move.GO_ON
     assert decide(replace(running, auto=False), NOW).move is Move.GO_ON
+    assert decide(replace(running, auto=False, asked=True), NOW).move is Move.SYNC
+    assert decide(replace(running, failing=True, asked=True), NOW).move is Move.GO_ON
     assert decide(replace(running, running="b"), NOW).move is Move.GO_ON
 
 
@@ -158,7 +160,8 @@ def oracle(view: View, now: float) -> set[Move]:
         and now >= started + pause
     )
     if view.running:
-        newer = by_itself and view.running != view.wanted and not view.failing
+        may = by_itself or (view.asked and bool(view.wanted))
+        newer = may and view.running != view.wanted and not view.failing
         return {Move.SYNC} if newer else {Move.GO_ON}
     if (view.asked and view.wanted) or by_itself:
         return {Move.SYNC}

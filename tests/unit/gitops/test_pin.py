@@ -174,6 +174,29 @@ def test_no_hook_of_the_clone_runs(repo: Repo, shell: Shell, tmp_path: Path) -> 
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_bare_repository_that_came_with_a_strangers_files_is_refused(
+    repo: Repo, shell: Shell, tmp_path: Path
+) -> None:
+    repo.git("clone", "-q", "--bare", ".", "nested")
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    program.chmod(0o755)
+    for name, value in (("user.name", "Ada"), ("user.email", "ada@example.com")):
+        repo.git("--git-dir=nested", "config", name, value)
+    repo.git("--git-dir=nested", "config", "commit.gpgsign", "true")
+    repo.git("--git-dir=nested", "config", "gpg.program", str(program))
+    words = ("--branch", "p", "--plugin", "weather", "--version", "2")
+    refused = shell("gitops", "pin", *words, "--repo", str(repo.folder / "nested"))
+    own = tmp_path / "own.git"
+    repo.git("clone", "-q", "--bare", ".", str(own))
+    for name, value in (("user.name", "Ada"), ("user.email", "ada@example.com")):
+        repo.git(f"--git-dir={own}", "config", name, value)
+
+    assert not (tmp_path / "ran").exists()
+    assert "among the files of another repository" in refused.err, refused
+    assert shell("gitops", "pin", *words, "--repo", str(own)).code == 0
+
+
 @pytest.mark.parametrize(
     ("words", "code", "error"),
     [

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from orchestrator.gitops.reading import (
+    MAX_MANIFESTS,
     GitRevisionEmpty,
     Reading,
     fingerprint,
     is_passing,
     read_tree,
 )
-from orchestrator.gitops.tree import GitTree
+from orchestrator.gitops.tree import GitTree, GitTreeRefused
 from orchestrator.model.git import GitSource
 from orchestrator.store.base import StoreUnavailable
 
@@ -74,6 +75,16 @@ def test_a_bad_file_is_named_with_commit_and_line(tmp_path: Path) -> None:
     assert trouble.file == "manifests/two.yaml"
     assert f"commit {SHA[:12]}: manifests/two.yaml:7: spec.source.imgae: found" in trouble.words
     assert str(tmp_path) not in trouble.words
+
+
+def test_more_manifests_than_a_machine_runs_are_refused_unread(tmp_path: Path) -> None:
+    files = {f"manifests/{n}.yaml": "oops" for n in range(MAX_MANIFESTS + 1)}
+    with pytest.raises(GitTreeRefused, match=f"found {MAX_MANIFESTS + 1} manifests"):
+        read(tmp_path / "tree", files)
+    files = {"manifests/one.yaml": "oops"}
+    files |= {f"manifests/environments/prod/{n}.yaml": "oops" for n in range(MAX_MANIFESTS)}
+    with pytest.raises(GitTreeRefused, match=f"found {MAX_MANIFESTS + 1} manifests"):
+        read(tmp_path / "other", files, environment="prod")
 
 
 def test_no_manifest_at_all_is_a_mistake(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """Daemons that are killed, and instances that are taken down, amid it all."""
 
+from dataclasses import replace
+
+from orchestrator.model.gitops import SyncState
 from orchestrator.model.status import SubState
 from tests.unit.gitops.house import GitHouse
 
@@ -44,6 +47,36 @@ async def test_a_daemon_that_is_killed_goes_on_where_it_was(house: GitHouse) -> 
             await house.until(lambda: house.sub_state("two") is SubState.RUNNING)
     subjects = [row["subject"] for row in house.commands.history()]
     assert subjects == ["Change", "0", "1", "2"]
+
+
+async def test_a_wave_has_its_time_again_after_the_machine_was_off(house: GitHouse) -> None:
+    house.plugin("one")
+    first = house.repo.commit()
+    async with house.follows(sync={"wave_deadline_seconds": 60}):
+        await house.synced(first)
+        house.plugin("one", version="1.1.0", actor=house.actors["one"])
+        sha = house.push()
+        await house.until(lambda: house.record.run and house.record.run.submitted)
+    house.later(10_000)
+    async with house.goes_on():
+        await house.synced(sha)
+
+        assert house.version("one") == "1.1.0"
+        assert house.record.quarantine == {}
+
+
+async def test_what_comes_to_something_else_than_before_is_set_back_once(house: GitHouse) -> None:
+    house.plugin("one")
+    first = house.repo.commit()
+    async with house.follows():
+        await house.synced(first)
+        # An image's tag was moved since, say: no repair brings back what it was.
+        applied = replace(house.record.applied["one"], fingerprint="0" * 64)
+        house.gitops.book.put(applied={"one": applied})
+        await house.rests()
+        await house.whole(SyncState.SYNCED)
+
+        assert house.status.heals_total == 1
 
 
 async def test_a_quarantine_outlives_the_daemon(house: GitHouse) -> None:

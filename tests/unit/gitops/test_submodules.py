@@ -64,6 +64,19 @@ async def test_a_submodule_of_the_same_place_is_fetched(
     assert tree.submodules == ()
 
 
+async def test_nothing_is_kept_of_submodules_that_are_gone(
+    reader: Reader, repo: Repo, tmp_path: Path
+) -> None:
+    allow(reader, repo, tmp_path)
+    for name in ("other", "third", "fourth"):
+        other = Repo(tmp_path / name)
+        link(repo, other.commit({"file": name}), f"../{name}")
+        await reader.read(repo.url)
+
+    kept = {one.name for one in (tmp_path / "submodules").iterdir()} - {"trees"}
+    assert len(kept) == 1
+
+
 async def test_one_that_lies_elsewhere_refuses_the_commit(
     reader: Reader, repo: Repo, tmp_path: Path
 ) -> None:

@@ -254,6 +254,41 @@ async def test_all_at_once_go_only_when_confirmed_though_pruning_is_automatic(
 
         assert house.status.prune_waiting == ("one", "two")
         assert {*house.rows} == {"one", "two", "other"}
+        # That there is another by now confirms nothing, nor does a sync without `--prune`.
+        house.plugin("other", version="1.1.0")
+        sha = house.push()
+        await house.synced(sha)
+        syncs = house.status.syncs_total
+        house.commands.sync(ADA, prune=False)
+        house.later(5)
+        await house.until(lambda: house.status.syncs_total > syncs)
+        assert {*house.rows} == {"one", "two", "other"}
+        house.commands.sync(ADA, prune=True)
+        house.later(5)
+        await house.until(lambda: {*house.rows} == {"other"})
+        assert house.status.prune_waiting == ()
+
+
+async def test_commits_that_never_work_leave_no_files_behind(house: GitHouse) -> None:
+    house.plugin("one")
+    first = house.repo.commit()
+    async with house.follows(history=2):
+        await house.synced(first)
+        for number in range(5):
+            (house.manifests / "one.yaml").unlink(missing_ok=True)
+            (house.manifests / "note.txt").write_text(str(number))
+            sha = house.push()
+            await house.until(lambda sha=sha: sha in house.record.quarantine)
+        trees = house.gitops.remote.trees.folder
+
+        assert len([one for one in trees.iterdir() if one.is_dir()]) <= 4
+        assert (trees / first).is_dir()  # what runs came from there
+        house.commands.suspend(ADA)
+        for number in range(5):
+            (house.manifests / "note.txt").write_text(f"again {number}")
+            sha = house.push()
+            await house.until(lambda sha=sha: house.status.head == sha)
+        assert len([one for one in trees.iterdir() if one.is_dir()]) <= 4
 
 
 async def test_plugins_from_elsewhere_are_left_alone(house: GitHouse, tmp_path: Path) -> None:

@@ -177,6 +177,8 @@ async def test_names_that_git_uses_or_that_lead_up_do_not_arrive(
         (("a\x1b[31m", "100644", 1), "control"),
         (("n" * 300, "100644", 1), "too long"),
         (("a/" * 70 + "b", "100644", 1), "too deep"),
+        (("\N{SNOWMAN}" * 80 + "/" + "\N{SNOWMAN}" * 80 + "/b" * 300, "100644", 1), "too long"),
+        (("/".join(["\N{SNOWMAN}" * 80] * 5), "100644", 1), "too long"),
         (("device", "060000", 1), "mode 060000"),
         (("setuid", "104755", 1), "mode 104755"),
         (("l", "120000", 5_000), "too long a link"),

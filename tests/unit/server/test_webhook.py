@@ -1,11 +1,12 @@
 """The webhook: whoever knows the secret may say that something was pushed, and nobody else."""
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import http.client
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from orchestrator.model.git import GitWebhook
 from orchestrator.model.secret_source import SecretFile
+from orchestrator.server import loopback, webhook
 from orchestrator.server.webhook import MAX_BODY_BYTES, PATH, Webhook, WebhookListener, is_signed
 
 SECRET = b"a secret of some length"
@@ -129,6 +131,58 @@ async def test_a_body_without_end_is_cut_off(tmp_path: Path) -> None:
         assert hooked.pushes == 0
 
 
+async def test_who_says_nothing_keeps_nobody_out_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loopback, "HEAD_SECONDS", 0.3)
+    async with Hooked(tmp_path).listens() as hooked, AsyncExitStack() as stack:
+        begun = f"POST {PATH} HTTP/1.1\r\nHost: ".encode()
+        for number in range(loopback.MAX_CONNECTIONS):
+            reader, writer = await asyncio.open_connection("127.0.0.1", hooked.listener.port)
+            stack.callback(writer.close)
+            writer.write(begun if number % 2 else b"")
+        with pytest.raises((http.client.HTTPException, OSError)):
+            await hooked.post({"X-Gitlab-Token": SECRET.decode()})
+        async with asyncio.timeout(10):
+            assert await reader.read() == b""
+        assert await hooked.post({"X-Gitlab-Token": SECRET.decode()}) == 202
+
+
+async def test_a_body_that_goes_on_after_its_answer_keeps_nobody_out_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loopback, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(webhook, "BODY_SECONDS", 0.1)
+    async with Hooked(tmp_path).listens() as hooked, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", hooked.listener.port)
+        writer.write(f"POST {PATH} HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\n\r\n".encode())
+        assert b" 422 " in await reader.readline()
+        with contextlib.suppress(ConnectionError):
+            while not reader.at_eof():
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.01):
+                        await reader.read(1_000)
+        writer.close()
+
+
+async def test_a_head_without_end_is_cut_off(tmp_path: Path) -> None:
+    async with Hooked(tmp_path).listens() as hooked, asyncio.timeout(10):
+        _, writer = await asyncio.open_connection("127.0.0.1", hooked.listener.port)
+        writer.write(f"POST {PATH} HTTP/1.1\r\nX-Long: ".encode())
+        with pytest.raises(ConnectionError):
+            await _without_end(writer)
+        writer.close()
+
+
+async def _without_end(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"x" * 65_536)
+        await writer.drain()
+
+
 async def test_it_listens_on_loopback_only_and_only_while_it_is_wanted(tmp_path: Path) -> None:
     hooked = Hooked(tmp_path)
     async with hooked.listens():
@@ -159,4 +213,4 @@ async def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     st.sampled_from(["x-hub-signature-256", "x-gitea-signature", "x-gitlab-token"]), st.text()
 ))  # fmt: skip
 def test_no_words_of_any_kind_stand_in_for_the_secret(headers: dict[str, str]) -> None:
-    assert not is_signed(headers, BODY, SECRET)
+    assert not is_signed(headers, DIGEST.encode(), SECRET)
