@@ -13,7 +13,7 @@ from grafana_foundation_sdk.builders import dashboard as board_builders
 from grafana_foundation_sdk.models import common, dashboard
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from grafana.boards.promql import promql
+from grafana.boards.promql import LATENCY, promql
 
 SOURCE: Final = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 GREEN, ORANGE, RED, BLUE, GREY, PURPLE = (*("green", "orange", "red", "blue", "#6e7079", "purple"),)
@@ -54,6 +54,13 @@ def query(
     )
     made = made.instant() if instant else made.range()
     return made.format(PromQueryFormat.TABLE if table else PromQueryFormat.TIME_SERIES)
+
+
+def _line(expression: str, legend: str, index: int) -> prometheus.Dataquery:
+    """One of a panel's; the first of a panel of calls' times has their traces as dots."""
+    made = query(expression, legend, ref=chr(ord("A") + index))
+    with_traces = index == 0 and f"{LATENCY}_bucket" in expression
+    return made.exemplar(exemplar=True) if with_traces else made
 
 
 def thresholds(steps: Steps) -> board_builders.ThresholdsConfig:
@@ -178,7 +185,7 @@ def lines(
         .datasource(SOURCE)
         .targets(
             [
-                query(expression, legend, ref=chr(ord("A") + index))
+                _line(expression, legend, index)
                 for index, (expression, legend) in enumerate(expressions)
             ]
         )

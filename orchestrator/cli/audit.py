@@ -50,7 +50,7 @@ def command(
         click.echo(_line(record))
 
 
-@command.command()
+@command.command(short_help="Walk the whole log, and see whether it was changed.")
 @json_option
 @click.pass_context
 def verify(context: click.Context, *, as_json: bool) -> int:

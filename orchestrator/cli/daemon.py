@@ -43,7 +43,7 @@ def command(context: click.Context, *, instance: str | None) -> None:
     context.obj = settings_of(instance)
 
 
-@command.command()
+@command.command(short_help="Be the daemon, in the foreground, until SIGTERM.")
 @click.pass_obj
 def run(settings: DaemonSettings) -> NoReturn:
     """Be the daemon, in the foreground, until SIGTERM: for systemd and its like."""

@@ -91,7 +91,7 @@ def dead(context: click.Context, *, plugin: str, count: int, as_json: bool) -> N
     click.echo(table(["WHEN", "PLUGIN", "EVENT", "TYPE", "TRIES", "REASON"], rows))
 
 
-@command.command()
+@command.command(short_help="Deliver dead letters anew.")
 @click.argument("event_ids", nargs=-1, metavar="[ID]…")
 @click.option("--plugin", metavar="PLUGIN", default="", help="All dead letters of this plugin.")
 @click.option("--all", "every", is_flag=True, help="All dead letters there are.")

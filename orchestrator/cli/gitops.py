@@ -47,7 +47,7 @@ def command(context: click.Context, *, instance: str | None) -> None:
 command.add_command(pin, "pin")
 
 
-@command.command()
+@command.command(short_help="Show how plugins stand to what git says.")
 @json_option
 @click.pass_context
 def status(context: click.Context, *, as_json: bool) -> int:
@@ -81,7 +81,7 @@ def sync(context: click.Context, *, prune: bool, wait: bool, reason: str, as_jso
     return _waited(client, as_json=as_json)
 
 
-@command.command()
+@command.command(short_help="Show, field by field, git, what is wanted and what runs.")
 @json_option
 @click.pass_context
 def diff(context: click.Context, *, as_json: bool) -> int:
@@ -105,7 +105,7 @@ def diff(context: click.Context, *, as_json: bool) -> int:
     return OK
 
 
-@command.command()
+@command.command(short_help="Show the revisions: who, when, what became of them.")
 @json_option
 @click.pass_context
 def history(context: click.Context, *, as_json: bool) -> None:
@@ -138,7 +138,7 @@ def rollback(context: click.Context, *, to: str, wait: bool, reason: str, as_jso
     return OK
 
 
-@command.command()
+@command.command(short_help="Take nothing up and set nothing back, until `resume`.")
 @reason_option("the status")
 @json_option
 @click.pass_context
@@ -209,6 +209,7 @@ def _head(answer: Mapping[str, Any]) -> list[tuple[str, str]]:
             "repository",
             f"{one_line(answer['url'])} {one_line(answer['ref'])} {one_line(answer['path'])}",
         ),
+        *_environment(answer),
         ("state", _coloured(answer["state"])),
         ("head", answer["head"][:SHORT] or "none yet"),
         ("synced", f"{answer['synced'][:SHORT]} {_when(answer['synced_at'])}".strip() or "never"),
@@ -220,6 +221,12 @@ def _head(answer: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("gone", f"{gone}; `orchestrator gitops sync --prune` removes them"))
     rows += [("", one_line(reason, WIDTH)) for reason in answer["reasons"]]
     return rows
+
+
+def _environment(answer: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Whose patches are in force, if any are; a daemon of an earlier version does not tell."""
+    name = answer.get("environment")
+    return [("environment", one_line(name))] if name else []
 
 
 def _plugin(row: Mapping[str, Any]) -> list[str]:

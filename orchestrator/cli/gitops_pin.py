@@ -16,7 +16,7 @@ from orchestrator.model.environments import ENVIRONMENTS
 from orchestrator.model.files import MANIFEST_SUFFIXES
 
 
-@click.command()
+@click.command(short_help="Put an image's version and digest into manifests.")
 @click.option("--branch", required=True, metavar="BRANCH", help="The branch that gets the commit.")
 @click.option("--plugin", metavar="PLUGIN", help="Whose [all that have the image's repository].")
 @click.option("--image", metavar="IMAGE", help="To this one: NAME:TAG@sha256:…")

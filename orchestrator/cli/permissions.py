@@ -29,7 +29,7 @@ def command(context: click.Context, *, instance: str | None) -> None:
     context.obj = instance
 
 
-@command.command("list")
+@command.command("list", short_help="Show what plugins ask for and what they have.")
 @click.argument("plugin", required=False, metavar="[PLUGIN]")
 @json_option
 @click.pass_context
@@ -49,7 +49,7 @@ def show(context: click.Context, *, plugin: str | None, as_json: bool) -> None:
                 click.echo(line)
 
 
-@command.command()
+@command.command(short_help="Say whether a plugin has a permission now.")
 @click.argument("plugin")
 @click.argument("permission")
 @json_option
@@ -66,7 +66,7 @@ def check(context: click.Context, *, plugin: str, permission: str, as_json: bool
     return OK if has else BY_KIND[Kind.DENIED]
 
 
-@command.command()
+@command.command(short_help="Lift a revoke, or give what the manifest withholds.")
 @click.argument("plugin")
 @click.argument("permission", required=False, metavar="[PERMISSION]")
 @click.option("--update", metavar="ID", help="Let this held update through, instead.")
@@ -93,7 +93,7 @@ def grant(
         click.echo(f"    {printable(one_line(line, WIDTH))}")
 
 
-@command.command()
+@command.command(short_help="Take a permission from a plugin, at once.")
 @click.argument("plugin")
 @click.argument("permission")
 @reason_option("for `status`")
@@ -108,7 +108,7 @@ def revoke(context: click.Context, *, plugin: str, permission: str, reason: str)
     click.echo(f"{plugin}: {permission} is revoked; `permissions grant` lifts that")
 
 
-@command.command()
+@command.command(short_help="Forget what was granted and revoked by command.")
 @click.argument("plugin")
 @click.argument("permission", required=False, metavar="[PERMISSION]")
 @reason_option("for `status`")

@@ -28,7 +28,7 @@ def command(context: click.Context, *, instance: str | None) -> None:
     context.obj = instance
 
 
-@command.command()
+@command.command(short_help="Show the revisions of a plugin, and what became of them.")
 @click.argument("plugin")
 @json_option
 @click.pass_context
@@ -44,7 +44,7 @@ def history(context: click.Context, *, plugin: str, as_json: bool) -> None:
         click.echo("\n" + one_line(answer["rollout"]["text"], WIDTH))
 
 
-@command.command()
+@command.command(short_help="Go back to an earlier revision.")
 @click.argument("plugin")
 @click.option("--to", metavar="N", type=click.IntRange(min=1), help="This revision [the last].")
 @reason_option("the history")
@@ -70,7 +70,7 @@ def undo(
     )
 
 
-@command.command()
+@command.command(short_help="Replace nothing of the plugin until `resume`.")
 @click.argument("plugin")
 @reason_option("the history")
 @json_option

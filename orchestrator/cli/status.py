@@ -1,7 +1,7 @@
 """`orchestrator status`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -111,12 +111,19 @@ def _show_plugin(status: Mapping[str, Any]) -> None:
     _show_last_words(status)
     if status.get("held"):
         click.echo("\n" + "\n".join(held_lines(status["plugin_id"], status["held"])))
-    if status["events"]:
+    _show_events(status["events"])
+
+
+def _show_events(events: Sequence[Mapping[str, Any]]) -> None:
+    names = [
+        event["type"].removeprefix("orchestrator.").removeprefix("plugin.") for event in events
+    ]
+    if events:
         click.echo(click.style("\nlatest events", bold=True))
-    for event in status["events"]:
-        name = event["type"].removeprefix("orchestrator.").removeprefix("plugin.")
+    width = max(map(len, names), default=0)
+    for name, event in zip(names, events, strict=True):
         data = ", ".join(f"{key} {value}" for key, value in event["data"].items() if value != "")
-        click.echo(f"  {event['time'][11:19]}  {name:<14} {one_line(data)}")
+        click.echo(f"  {event['time'][11:19]}  {name:<{width}}  {one_line(data)}")
 
 
 def _show_last_words(status: Mapping[str, Any]) -> None:

@@ -107,24 +107,25 @@ def monitoring_of(
     instruments.recorder.also = tuple(tellers)
     sampler = Sampler(fleet=fleet, meters=meters, usages=usages, clock=clock)
     looks = Looks(events=events, probe=probe, audit=audit)
-    exporter = Exporter(
-        Sources(
-            fleet=fleet,
-            doors=loop.doors,
-            loop=loop,
-            tally=instruments.tally,
-            counts=instruments.counts,
-            happenings=instruments.happenings,
-            sampler=sampler,
-            looks=looks,
-            events=events,
-            audit=audit,
-            code=code,
-            clock=clock,
-            started_at=clock.now(),
-            sync=sync,
-        )
+    sources = Sources(
+        fleet=fleet,
+        doors=loop.doors,
+        loop=loop,
+        tally=instruments.tally,
+        counts=instruments.counts,
+        happenings=instruments.happenings,
+        sampler=sampler,
+        looks=looks,
+        events=events,
+        audit=audit,
+        code=code,
+        clock=clock,
+        started_at=clock.now(),
+        sync=sync,
     )
+    # Also where nobody scrapes: plugins come and go for as long as a daemon lives.
+    sampler.listen(lambda _samples: sources.prune())
+    exporter = Exporter(sources)
     listener = MetricsListener(scrape=exporter.scrape, wanted=lambda: fleet.monitoring.address)
     return Monitoring(
         instruments=instruments,

@@ -41,6 +41,7 @@ def gitops_status(
         url=source.url,
         ref=source.ref,
         path=source.path,
+        environment=source.environment or "",
         head=record.head.sha if record.head is not None else "",
         wanted=record.wanted.sha if record.wanted is not None else "",
         synced=record.synced.sha if record.synced is not None else "",

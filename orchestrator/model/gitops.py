@@ -41,6 +41,8 @@ class GitOpsStatus:
     url: str
     ref: str
     path: str
+    environment: str
+    """Whose patches lie over the manifests; empty for none."""
     head: str
     """The newest commit that was seen; empty before the first."""
     wanted: str

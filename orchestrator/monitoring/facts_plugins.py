@@ -14,7 +14,6 @@ from orchestrator.manager.statuses import statuses
 from orchestrator.model.container import ContainerPhase
 from orchestrator.model.status import PluginState, PluginStatus, SubState
 from orchestrator.monitoring.board import Board
-from orchestrator.monitoring.custom import custom_gauges
 from orchestrator.monitoring.recorder import trace_id_of
 from orchestrator.monitoring.samples import Sample
 from orchestrator.monitoring.sources import Sources
@@ -99,9 +98,10 @@ def _tell_room(sources: Sources, board: Board, deployment: Deployment) -> None:
     waiting = sum(sandbox.waiting for sandbox in sandboxes)
     running = sum(sandbox.in_flight for sandbox in sandboxes) - waiting
     each = deployment.grant.limits.max_concurrent_requests
+    many = max(deployment.replicas, len(sandboxes))  # of two revisions while one takes over
     board.put("plugin_calls_in_flight", running, plugin_id)
     board.put("plugin_calls_queued", waiting + sources.doors.waiting(plugin_id), plugin_id)
-    board.put("plugin_calls_in_flight_limit", each * deployment.replicas, plugin_id)
+    board.put("plugin_calls_in_flight_limit", each * many, plugin_id)
     queue = sources.fleet.policy.calls.max_queue
     board.put("plugin_calls_queued_limit", queue * max(1, len(sandboxes)), plugin_id)
 
@@ -110,14 +110,17 @@ def _tell_room(sources: Sources, board: Board, deployment: Deployment) -> None:
 
 
 def _tell_use(sources: Sources, board: Board, deployment: Deployment) -> None:
-    """Limits also of a plugin that does not run: who looks at both has both."""
-    plugin_id = deployment.plugin_id
-    limits, replicas = deployment.grant.limits, deployment.replicas
-    board.put("plugin_memory_limit_bytes", (limits.max_memory_mb << 20) * replicas, plugin_id)
-    board.put("plugin_cpu_limit_cores", limits.max_cpu_percent * replicas / 100, plugin_id)
-    pids = deployment.compiled.spec.pids_limit
-    board.put("plugin_pids_limit", pids * replicas, plugin_id)
+    """Limits also of a plugin that does not run: who looks at both has both.
+
+    While one revision takes over from another both run, and what they use is summed up: so are
+    their limits, or a rollout that stands would look like a plugin that is about to be killed.
+    """
+    plugin_id, limits = deployment.plugin_id, deployment.grant.limits
     sample = sources.sampler.latest.get(plugin_id)
+    many = max(deployment.replicas, sample.containers if sample is not None else 0)
+    board.put("plugin_memory_limit_bytes", (limits.max_memory_mb << 20) * many, plugin_id)
+    board.put("plugin_cpu_limit_cores", limits.max_cpu_percent * many / 100, plugin_id)
+    board.put("plugin_pids_limit", deployment.compiled.spec.pids_limit * many, plugin_id)
     for name, read in _SAMPLED.items():
         value = read(sample) if sample is not None else None
         if value is not None:
@@ -161,8 +164,9 @@ def _tell_custom(
     replica = sandbox.sandbox_id.removeprefix(f"{first}-") if sandbox.sandbox_id != first else "0"
     if not replica.isdecimal():
         return  # of another revision, which is about to go
-    for name, value in custom_gauges(report.metrics):
-        board.custom(name, value, plugin_id=deployment.plugin_id, replica=replica)
+    plugin_id, revision = deployment.plugin_id, deployment.compiled.digest
+    for name, value in sources.custom.admitted(plugin_id, revision, report.metrics):
+        board.custom(name, value, plugin_id=plugin_id, replica=replica)
 
 
 def _tell_status(sources: Sources, board: Board, row: PluginStatus) -> None:

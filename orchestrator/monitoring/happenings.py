@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Set
 from types import MappingProxyType
 from typing import Final
 
-from orchestrator.model.audit import AuditEntry, Auditor, AuditOutcome
+from orchestrator.model.audit import AuditAction, AuditEntry, Auditor, AuditOutcome
 from orchestrator.model.events import EventName, PluginEvent
 from orchestrator.monitoring.tally import SLOW_BOUNDS, Spread
 
@@ -96,7 +96,9 @@ class Happenings:
 
     def refused(self, entry: AuditEntry) -> None:
         """An entry for the audit log."""
-        if entry.outcome is AuditOutcome.REFUSED and not entry.actor.startswith(_BROKERS):
+        if entry.outcome is not AuditOutcome.REFUSED or entry.action is AuditAction.QUOTA:
+            return  # a quota that is used up is refused by a broker, which counts; see ALERTS
+        if not entry.actor.startswith(_BROKERS):
             rule = entry.data.get("code") or entry.action
             self.refusals[entry.plugin_id, str(rule)] += 1
 

@@ -6,7 +6,8 @@ is written with the next minute.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from orchestrator.clock import Clock
@@ -34,7 +35,7 @@ class Reader(Protocol):
     """Who knows what was counted."""
 
     def take(self) -> Iterator[dict[Key, Row]]:
-        """What came since the last time, in parts; what is left goes with the next time."""
+        """What came since the last time, in parts, all of which are taken."""
 
 
 class Keeper:
@@ -75,10 +76,11 @@ class Keeper:
     async def flush(self) -> None:
         """Write what was counted until now; what is asked for next sees it."""
         clock, since = self._clock.monotonic, self._clock.monotonic()
-        for _ in self._gather():
-            if clock() - since > SLICE_SECONDS:
-                await asyncio.sleep(0)  # calls come first
-                since = clock()
+        with contextlib.closing(self._gather()) as parts:
+            for _ in parts:
+                if clock() - since > SLICE_SECONDS:
+                    await asyncio.sleep(0)  # calls come first
+                    since = clock()
         async with self._one:
             while self._waiting:
                 # Out of mind before it is written: a write goes on though we are cancelled, and
@@ -108,19 +110,29 @@ class Keeper:
         async with self._one:
             return await asyncio.to_thread(lambda: {s: self._store.oldest(s) for s in Step})
 
-    def _gather(self) -> Iterator[None]:
-        """Make rows of what was counted since the last time, for the minute it happened in."""
+    def _gather(self) -> Generator[None, None, None]:
+        """Make rows of what was counted since the last time, for the minute it happened in.
+
+        Closed in between it goes on to the end of the reader that it is at: what that one has told
+        of before it was asked for all, nobody tells again.
+        """
         now = self._clock.now()
         self._look()
         minute = minute_of(self._last, now)
         self._last = now
         for reader in self._readers:
-            for rows in reader.take():
-                if rows:
+            taken = reader.take()
+            try:
+                for rows in taken:
                     self._wait(minute, rows)
-                yield
+                    yield
+            finally:
+                for rows in taken:
+                    self._wait(minute, rows)
 
     def _wait(self, minute: int, rows: Mapping[Key, Row]) -> None:
+        if not rows:
+            return
         if minute not in self._waiting and len(self._waiting) >= MOST_MINUTES:
             minute = next(reversed(self._waiting))
         waiting = self._waiting.setdefault(minute, {})

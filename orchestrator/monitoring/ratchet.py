@@ -11,10 +11,16 @@ class Ratchet:
         """(plugin, container's run, what) → its counter when it was last read."""
         self._sums: dict[tuple[str, str], float] = {}
 
-    def feed(self, plugin_id: str, run: str, what: str, value: float) -> None:
-        """`run` tells one life of a container from the next: its counters begin at 0."""
+    def feed(
+        self, plugin_id: str, run: str, what: str, value: float, *, is_older: bool = False
+    ) -> None:
+        """`run` tells one life of a container from the next: its counters begin at 0.
+
+        One that is older than the sums had a reader before: what it had counted when it is first
+        seen was that one's to tell, and would be told again as if it had happened at once.
+        """
         key = (plugin_id, run, what)
-        before = self._last.get(key, 0.0)
+        before = self._last.get(key, value if is_older else 0.0)
         # A counter that fell began anew, though nobody told of another run.
         grown = value - before if value >= before else value
         self._last[key] = value

@@ -51,6 +51,7 @@ class Sampler:
         self.latest: Mapping[str, Sample] = {}
         self.totals = Ratchet()
         """What containers counted, over the plugin's whole life in this daemon."""
+        self._since = clock.now()
         self._fleet = fleet
         self._meters = meters
         self._usages = usages
@@ -81,7 +82,7 @@ class Sampler:
         deployments = list(self._fleet.deployments.items())
         pairs = await asyncio.gather(*(look(*each) for each in deployments))
         self.latest = dict(pairs)
-        self._count_networks()
+        self._count_networks(containers)
         runs = {(name, _run(each)) for name, found in containers.items() for each in found}
         networks = {(name, _NETWORK) for name in self._fleet.networks}
         self.totals.prune(self._fleet.deployments.keys(), runs | networks)
@@ -152,15 +153,21 @@ class Sampler:
         for what in _TOTALS:
             value = getattr(usage, what)
             if value is not None:
-                self.totals.feed(plugin_id, _run(container), what, value)
+                older = self._is_older(container)
+                self.totals.feed(plugin_id, _run(container), what, value, is_older=older)
 
-    def _count_networks(self) -> None:
+    def _is_older(self, container: ContainerState) -> bool:
+        """Whether an earlier daemon started it."""
+        return container.started_at < self._since
+
+    def _count_networks(self, containers: Mapping[str, list[ContainerState]]) -> None:
         """What the packet filters counted, which begin anew with their pauses."""
         for plugin_id, counters in self._fleet.networks.items():
+            older = any(map(self._is_older, containers.get(plugin_id, ())))
             for what in NETWORK_TOTALS:
                 value = counters.get(what)
                 if isinstance(value, int):
-                    self.totals.feed(plugin_id, _NETWORK, what, value)
+                    self.totals.feed(plugin_id, _NETWORK, what, value, is_older=older)
 
     def _whole(self, plugin_id: str, what: str) -> int | None:
         found = self.totals.sum(plugin_id, what)

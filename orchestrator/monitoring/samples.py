@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class Sample:
     """None where the kernel, the engine or the runtime does not tell.
 
-    Totals count since the container started, save network, which counts within the window of
-    `policy.egress.window_seconds`.
+    Totals count since the daemon started, over all containers of the plugin; network counts within
+    the window of `policy.egress.window_seconds`.
     """
 
     at: float

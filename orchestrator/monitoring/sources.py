@@ -12,6 +12,7 @@ from orchestrator.events.desk import EventDesk
 from orchestrator.manager.doors import Doors
 from orchestrator.manager.fleet import Fleet
 from orchestrator.manager.loop import ReconcileLoop
+from orchestrator.monitoring.custom import CustomNames
 from orchestrator.monitoring.happenings import Happenings
 from orchestrator.monitoring.looks import Looks
 from orchestrator.monitoring.sampler import Sampler
@@ -60,6 +61,7 @@ class Sources:
     started_at: float
     sync: Callable[[], SyncFacts | None] = no_sync
     """None while no repository is followed."""
+    custom: CustomNames = field(default_factory=CustomNames, init=False)
     scrape_seconds: float = field(default=0.0, init=False)
     """What the last scrape took."""
 
@@ -80,6 +82,7 @@ class Sources:
         for plugin_id in [name for name in self.fleet.restarts if name not in known]:
             del self.fleet.restarts[plugin_id]
         self.happenings.prune(known)
+        self.custom.prune(known)
 
 
 class DeclaredTools:

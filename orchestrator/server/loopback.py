@@ -8,14 +8,13 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable
-from typing import Final
+from contextlib import ExitStack
+from typing import Final, Self
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
-
-__all__ = ["MAX_CONNECTIONS", "ServerState", "bind_loopback", "protocols"]
 
 MAX_CONNECTIONS: Final = 128
 """At one time, of all clients of one application; more are closed unheard."""
@@ -26,6 +25,40 @@ MAX_HEAD_BYTES: Final = 1 << 20
 """Of a head, and of what came with its last byte."""
 _NO_SUCH_ADDRESS: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 _TRIES: Final = 8
+
+
+class LoopbackServer:
+    """An application that is served on loopback until `close`."""
+
+    def __init__(self, port: int, servers: list[asyncio.Server], state: ServerState) -> None:
+        self.port = port
+        self._servers = servers
+        self._state = state
+
+    @classmethod
+    async def open(cls, port: int, app_at: Callable[[int], ASGIApp]) -> Self:
+        """Serve what `app_at` makes for the port that was got; 0 takes any. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        with ExitStack() as undo:
+            sockets = bind_loopback(port)
+            for sock in sockets:
+                undo.callback(sock.close)
+            got = sockets[0].getsockname()[1]
+            factory, state = _protocols(app_at(got))
+            servers = []
+            for sock in sockets:
+                server = await loop.create_server(factory, sock=sock)
+                undo.callback(server.close)
+                servers.append(server)
+            undo.pop_all()  # the servers own the sockets now
+        return cls(got, servers, state)
+
+    def close(self) -> None:
+        """Nobody listens, and every connection ends."""
+        for server in self._servers:
+            server.close()
+        for connection in [*self._state.connections]:
+            connection.shutdown()
 
 
 def bind_loopback(port: int) -> list[socket.socket]:
@@ -59,7 +92,7 @@ def _bound(family: socket.AddressFamily, address: str, port: int) -> socket.sock
     return sock
 
 
-def protocols(app: ASGIApp) -> tuple[Callable[[], asyncio.Protocol], ServerState]:
+def _protocols(app: ASGIApp) -> tuple[Callable[[], asyncio.Protocol], ServerState]:
     """What answers a connection, and what knows all of them."""
     config = uvicorn.Config(
         app,

@@ -2,7 +2,8 @@
 
 Nothing else of the API is here, and nothing can be changed here. A web page must not read it
 either: browsers send the name that they looked up as Host, so only addresses are taken there, and
-the few names that always mean this machine.
+the few names that always mean this machine. Nor may it, or another user of the machine, keep the
+daemon from its calls by asking again and again: there is one scrape at a time, and a rest after it.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from orchestrator.model.monitoring import split_address
+from orchestrator.monitoring.exposition import content_type_for
 
 LOOK_SECONDS: Final = 1.0
 MAX_CONNECTIONS: Final = 32
@@ -24,6 +26,10 @@ MAX_CONNECTIONS: Final = 32
 HEAD_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 30.0
 MAX_HEAD_BYTES: Final = 16_384
+REST: Final = 3.0
+"""Times as long as a scrape took, until the next one begins: calls have three quarters at least."""
+_ELSEWHERE: Final = frozenset({"cross-site", "same-site"})
+"""What browsers say in Sec-Fetch-Site of what another page asks for."""
 _NAMES: Final = frozenset({"localhost", "host.docker.internal", "host.containers.internal"})
 """What means this machine to its own programs and to its containers."""
 _TEXT: Final = "text/plain; charset=utf-8"
@@ -54,6 +60,10 @@ class MetricsListener:
         self._asked = ""
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
+        self._one = asyncio.Lock()
+        self._last: dict[str, tuple[float, tuple[str, bytes]]] = {}
+        """Format → (when it was begun, the last answer)."""
+        self._rest_until = 0.0
 
     @property
     def port(self) -> int:
@@ -146,8 +156,25 @@ class MetricsListener:
             return _response(404, _TEXT, b"expected /metrics\n")
         if method not in {"GET", "HEAD"}:
             return _response(405, _TEXT, b"expected GET\n", more="Allow: GET, HEAD\r\n")
-        content_type, text = await self.scrape(headers.get("accept", ""))
+        if headers.get("sec-fetch-site", "") in _ELSEWHERE:
+            return _response(403, _TEXT, b"expected no other page to ask for this\n")
+        content_type, text = await self._scraped(headers.get("accept", ""))
         return _response(200, content_type, text, whole=method == "GET")
+
+    async def _scraped(self, accept: str) -> tuple[str, bytes]:
+        """Never older than the question; whoever asks while others wait has the same as they."""
+        clock, kind = asyncio.get_running_loop(), content_type_for(accept)
+        asked = clock.time()
+        async with self._one:
+            began, answer = self._last.get(kind, (0.0, ("", b"")))
+            if began > asked:
+                return answer
+            await asyncio.sleep(self._rest_until - clock.time())
+            began = clock.time()
+            answer = await self.scrape(accept)
+            self._last[kind] = (began, answer)
+            self._rest_until = clock.time() + REST * (clock.time() - began)
+            return answer
 
 
 def is_own_host(host: str) -> bool:

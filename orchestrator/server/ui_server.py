@@ -6,15 +6,15 @@ user of the machine who listened there would be sent the operator's key.
 
 import asyncio
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from orchestrator.errors import Kind, OrchestratorError
-from orchestrator.server.loopback import ServerState, bind_loopback, protocols
+from orchestrator.server.loopback import LoopbackServer
 from orchestrator.server.ui import Pages, UiApp, UiKeys
 
 LOOK_SECONDS: Final = 1.0
@@ -39,13 +39,15 @@ class UiListener:
         self._asked: int | None = None
         """The port asked for, while it is listened on."""
         self._app: UiApp | None = None
-        self._servers: list[asyncio.AbstractServer] = []
-        self._state: ServerState | None = None
+        self._server: LoopbackServer | None = None
         self._one = asyncio.Lock()
-        self.port = 0
-        """Where it listens; 0 while it does not."""
         self.trouble = ""
         """Why it does not listen though it should."""
+
+    @property
+    def port(self) -> int:
+        """Where it listens; 0 while it does not."""
+        return self._server.port if self._server is not None else 0
 
     async def run(self) -> None:
         """Until it is cancelled; then nobody listens any more."""
@@ -66,7 +68,8 @@ class UiListener:
             if wanted is None:
                 return
             try:
-                await self._open(wanted)
+                self._server = await LoopbackServer.open(wanted, self._app_at)
+                self._asked = wanted
             except OSError as error:
                 self.close()
                 self.trouble = (
@@ -87,26 +90,13 @@ class UiListener:
 
     def close(self) -> None:
         """Nobody listens, and every browser's connection ends."""
-        for server in self._servers:
-            server.close()
-        for connection in [*self._state.connections] if self._state is not None else ():
-            connection.shutdown()
-        self._servers, self._state, self._app = [], None, None
-        self._asked, self.port, self.trouble = None, 0, ""
+        if self._server is not None:
+            self._server.close()
+        self._server, self._app, self._asked, self.trouble = None, None, None, ""
 
-    async def _open(self, wanted: int) -> None:
-        with ExitStack() as stack:
-            sockets = bind_loopback(wanted)
-            for sock in sockets:
-                stack.callback(sock.close)
-            self.port = sockets[0].getsockname()[1]
-            self._app = UiApp(pages=self._pages, keys=self._keys, port=self.port)
-            factory, self._state = protocols(self._app.app())
-            loop = asyncio.get_running_loop()
-            for sock in sockets:
-                self._servers.append(await loop.create_server(factory, sock=sock))
-            stack.pop_all()  # the servers own them now
-        self._asked = wanted
+    def _app_at(self, port: int) -> ASGIApp:
+        self._app = UiApp(pages=self._pages, keys=self._keys, port=port)
+        return self._app.app()
 
 
 def ui_route(listener: UiListener) -> Route:

@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +20,7 @@ from starlette.routing import Route
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.manager.secrets import read_secret
 from orchestrator.model.git import GitWebhook
-from orchestrator.server.loopback import ServerState, bind_loopback, protocols
+from orchestrator.server.loopback import LoopbackServer
 from orchestrator.server.problems import PROBLEM_TYPE, error_problem
 
 PATH: Final = "/v1/gitops/webhook"
@@ -97,12 +96,14 @@ class WebhookListener:
         self._webhook = webhook
         self._wanted = wanted
         self._asked: int | None = None
-        self._servers: list[asyncio.AbstractServer] = []
-        self._state: ServerState | None = None
-        self.port = 0
-        """Where it listens; 0 while it does not."""
+        self._server: LoopbackServer | None = None
         self.trouble = ""
         """Why it does not listen though it should."""
+
+    @property
+    def port(self) -> int:
+        """Where it listens; 0 while it does not."""
+        return self._server.port if self._server is not None else 0
 
     async def run(self) -> None:
         """Until it is cancelled; then nobody listens any more."""
@@ -123,36 +124,22 @@ class WebhookListener:
         if port is None:
             return
         try:
-            await self._open(port)
+            self._server = await LoopbackServer.open(port, self._app_at)
+            self._asked = port
         except OSError as error:
-            self.close()
             self.trouble = (
                 f"git.webhook.port: found {port} ({error.strerror or error}), expected a free one"
             )
 
     def close(self) -> None:
         """Nobody listens, and every connection ends."""
-        for server in self._servers:
-            server.close()
-        for connection in [*self._state.connections] if self._state is not None else ():
-            connection.shutdown()
-        self._servers, self._state, self._asked = [], None, None
-        self.port, self.trouble = 0, ""
+        if self._server is not None:
+            self._server.close()
+        self._server, self._asked, self.trouble = None, None, ""
 
-    async def _open(self, port: int) -> None:
+    def _app_at(self, port: int) -> Starlette:
         routes = self._webhook.routes()
-        app = Starlette(routes=routes, exception_handlers={OrchestratorError: _problem})
-        factory, self._state = protocols(app)
-        loop = asyncio.get_running_loop()
-        with ExitStack() as stack:
-            sockets = bind_loopback(port)
-            for sock in sockets:
-                stack.callback(sock.close)
-            for sock in sockets:
-                self._servers.append(await loop.create_server(factory, sock=sock))
-            stack.pop_all()  # the servers own them now
-        self.port = sockets[0].getsockname()[1]
-        self._asked = port
+        return Starlette(routes=routes, exception_handlers={OrchestratorError: _problem})
 
 
 async def _digest(request: Request, secret: bytes) -> bytes:

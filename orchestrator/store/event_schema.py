@@ -10,6 +10,7 @@ from typing import Final
 
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.store.base import StoreUnavailable
+from orchestrator.store.side_file import open_side_file, set_aside
 
 IN_MEMORY: Final = Path(":memory:")
 """Forgets everything with the process; for tests."""
@@ -68,10 +69,7 @@ def open_event_file(path: Path) -> tuple[sqlite3.Connection, str]:
     except sqlite3.OperationalError as error:
         raise StoreUnavailable(f"{path}: cannot be opened: {error}") from error
     except sqlite3.DatabaseError as error:
-        aside = path.with_suffix(".corrupt")
-        path.replace(aside)
-        for tail in ("-wal", "-shm"):
-            path.with_name(path.name + tail).unlink(missing_ok=True)
+        aside = set_aside(path)
         connection = _connect(path)
         saved = _salvage(aside, connection)
         trouble = (
@@ -82,24 +80,7 @@ def open_event_file(path: Path) -> tuple[sqlite3.Connection, str]:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    # Made by one thread and used by another, never by two at a time.
-    connection = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA journal_size_limit = 16777216")
-        _check(connection)
-        _migrate(connection, path)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _check(connection: sqlite3.Connection) -> None:
-    if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
-        raise sqlite3.DatabaseError("the integrity check failed")
+    return open_side_file(path, lambda connection: _migrate(connection, path))
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:

@@ -13,9 +13,9 @@ from typing import Final, Self
 
 from orchestrator.store.base import StoreUnavailable
 from orchestrator.store.series import Kept, Merge, RowKey, Step, forget_before, too_much
+from orchestrator.store.side_file import open_side_file, set_aside
 
 VERSION: Final = 1
-_BUSY_SECONDS: Final = 5.0
 _PART: Final = 1 / 16
 """Of the rows of one length, forgotten at once where the file is too large."""
 _ROUNDS: Final = 64
@@ -45,16 +45,13 @@ class SqliteSeries:
     def open(cls, path: Path, merge: Merge) -> Self:
         """Raises StoreUnavailable."""
         try:
-            return cls(_connect(path), merge, "")
+            return cls(open_side_file(path, _bring_up), merge, "")
         except sqlite3.OperationalError as error:
             raise StoreUnavailable(f"{path}: cannot be opened: {error}") from error
         except sqlite3.DatabaseError as error:
-            aside = path.with_suffix(".corrupt")
-            path.replace(aside)
-            for tail in ("-wal", "-shm"):
-                path.with_name(path.name + tail).unlink(missing_ok=True)
+            aside = set_aside(path)
             trouble = f"{path}: {error}; it was set aside as {aside.name} and begun anew"
-            return cls(_connect(path), merge, trouble)
+            return cls(open_side_file(path, _bring_up), merge, trouble)
 
     def add(self, at: float, rows: Mapping[RowKey, str]) -> None:
         with self._transaction():
@@ -164,27 +161,7 @@ class SqliteSeries:
             raise StoreUnavailable(f"statistics could not be written or read: {error}") from error
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    # Made by one thread and used by others, one at a time.
-    connection = sqlite3.connect(
-        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-    )
-    try:
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA journal_size_limit = 16777216")
-        _bring_up(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
 def _bring_up(connection: sqlite3.Connection) -> None:
-    found = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if found != ("ok",):
-        raise sqlite3.DatabaseError("found no valid database")
     [version] = connection.execute("PRAGMA user_version").fetchone()
     if version > VERSION:
         raise sqlite3.DatabaseError(f"found version {version}, expected at most {VERSION}")

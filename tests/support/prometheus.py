@@ -80,6 +80,7 @@ def prometheus(folder: Path, *, target: str, instance: str) -> Iterator[Promethe
                 "prometheus",
                 f"--config.file={file}",
                 f"--storage.tsdb.path={folder / 'tsdb'}",
+                "--enable-feature=exemplar-storage",
                 f"--web.listen-address=127.0.0.1:{port}",
             ],
             stdout=log,

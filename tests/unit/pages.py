@@ -14,6 +14,7 @@ OURS = (
 """What this repository says of the orchestrator."""
 ALL = (
     *OURS,
+    ROOT / "benchmarks" / "README.md",
     ROOT / "manifests" / "README.md",
     *sorted((ROOT / "plugin_images").glob("*/README.md")),
 )

@@ -4,6 +4,7 @@ import ast
 import importlib
 import json
 import pkgutil
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -75,6 +76,12 @@ def test_no_module_is_a_box_for_this_and_that() -> None:
     assert [
         path for path in tracked("*.py") if path.stem in boxes or path.parent.name in boxes
     ] == []
+
+
+def test_no_file_holds_what_a_merge_left_in_conflict() -> None:
+    left = re.compile(rb"^(<{7}|>{7}) ", re.MULTILINE)
+
+    assert [path for path in tracked() if left.search(path.read_bytes())] == []
 
 
 # -- errors -----------------------------------------------------------------------------------

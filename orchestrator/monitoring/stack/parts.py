@@ -112,8 +112,8 @@ def _door_pairs(config: MonitoringConfig) -> tuple[str, ...]:
     """On the host's loopback alone, whatever else the host has."""
     return (
         f"unix:{RELAY_FOLDER}/metrics.sock=tcp:{config.address}",
-        f"tcp:127.0.0.1:{config.prometheus_port}=unix:{RELAY_FOLDER}/prometheus.sock",
-        f"tcp:127.0.0.1:{config.grafana_port}=unix:{RELAY_FOLDER}/grafana.sock",
+        f"page:127.0.0.1:{config.prometheus_port}=unix:{RELAY_FOLDER}/prometheus.sock",
+        f"page:127.0.0.1:{config.grafana_port}=unix:{RELAY_FOLDER}/grafana.sock",
     )
 
 
@@ -153,6 +153,8 @@ def _prometheus(
             f"--storage.tsdb.retention.time={config.retention_days}d",
             # What is being written and compacted is not counted: half as much again.
             f"--storage.tsdb.retention.size={config.disk_mb * 2 // 3}MB",
+            # The traces that calls of each duration had; else they are dropped.
+            "--enable-feature=exemplar-storage",
             f"--web.listen-address={_PROMETHEUS}",
             f"--web.external-url=http://127.0.0.1:{config.prometheus_port}/",
             "--web.route-prefix=/",

@@ -2,10 +2,15 @@
 
 Run inside containers as `python3 -I -c SOURCE LISTEN=CONNECT …`, so the standard library is all
 that it may use. An address is `tcp:HOST:PORT` or `unix:PATH`.
+
+Who listens on `page:HOST:PORT` lets in only what asks for this machine by its address: neither
+Prometheus nor Grafana looks at Host, and a web page of a name that was made to point here (DNS
+rebinding) could read all that they know.
 """
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 import signal
 import sys
@@ -14,6 +19,12 @@ MOST = 128
 """Connections at one time, of each pair; more are closed unheard."""
 PIECE = 65_536
 CONNECT_SECONDS = 5.0
+HEAD_SECONDS = 30.0
+"""Browsers open connections ahead of what they ask for."""
+REFUSAL = (
+    b"HTTP/1.1 421 \r\nContent-Type: text/plain\r\nContent-Length: 40\r\nConnection: close\r\n\r\n"
+    b"expected this machine's address as Host\n"
+)
 IDLE_SECONDS = 600.0
 """A connection on which nothing passes for so long, either way, is closed."""
 
@@ -31,6 +42,23 @@ def place(text: str) -> tuple[str, int]:
     """`127.0.0.1:80` or `[::1]:80`."""
     host, _, port = text.rpartition(":")
     return host.strip("[]"), int(port)
+
+
+def is_ours(head: bytes) -> bool:
+    """Whether every Host of a request is an address or `localhost`; a browser sends one."""
+    rows = (row.partition(":") for row in head.decode("latin-1").split("\r\n")[1:])
+    hosts = [value.strip().lower() for name, _, value in rows if name.strip().lower() == "host"]
+    return bool(hosts) and all(map(is_address, hosts))
+
+
+def is_address(host: str) -> bool:
+    """With or without a port."""
+    name, _, port = host.rpartition(":")
+    name = name if port.isdecimal() else host
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+        return True
+    return name == "localhost"
 
 
 class Pair:
@@ -56,8 +84,12 @@ class Pair:
         self.open += 1
         other = None
         try:
+            head = await self.admitted(reader, writer)
+            if head is None:
+                return
             async with asyncio.timeout(CONNECT_SECONDS):
                 there, other = await self.dial()
+            other.write(head)
             await self.both(Idle(reader), writer, Idle(there), other)
         except OSError:  # a TimeoutError is one
             pass
@@ -66,6 +98,25 @@ class Pair:
             for each in (writer, other):
                 if each is not None:
                     each.transport.abort()
+
+    async def admitted(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bytes | None:
+        """What was read of one that may come in. The first request's Host is a connection's."""
+        if not self.listen.startswith("page:"):
+            return b""
+        async with asyncio.timeout(HEAD_SECONDS):
+            try:
+                head = await reader.readuntil(b"\r\n\r\n")
+            except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+                return None
+            if is_ours(head):
+                return head
+            writer.write(REFUSAL)
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+        return None
 
     async def dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         kind, _, rest = self.connect.partition(":")

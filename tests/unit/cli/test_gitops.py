@@ -17,6 +17,7 @@ STATUS: dict[str, Any] = {
     "url": "https://git.example.com/x.git",
     "ref": "main",
     "path": "manifests",
+    "environment": "prod\x1b[2J",
     "head": SHA,
     "wanted": SHA,
     "synced": "",
@@ -72,6 +73,25 @@ def test_status_shows_all_of_it_and_says_with_its_exit_code_that_something_is_wr
         "2",
         "manifests/notes.yaml",
     ]
+
+
+def test_status_names_the_environment_whose_patches_are_in_force(
+    shell: Shell, daemon: FakeDaemon
+) -> None:
+    daemon.answer("/v1/gitops", STATUS)
+    assert ["environment", "prod?[2J"] in _words(shell("gitops", "status").out)
+    for without in ({**STATUS, "environment": ""}, _without(STATUS, "environment")):
+        daemon.answer("/v1/gitops", without)
+
+        assert "environment" not in shell("gitops", "status").out
+
+
+def _words(text: str) -> list[list[str]]:
+    return [line.split() for line in text.splitlines()]
+
+
+def _without(answer: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in answer.items() if name != key}
 
 
 def test_status_says_that_no_repository_is_followed(shell: Shell, daemon: FakeDaemon) -> None:

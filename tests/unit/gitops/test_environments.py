@@ -48,6 +48,7 @@ async def test_a_commit_to_a_patch_is_deployed_and_a_broken_one_keeps_its_plugin
         await house.synced(third)
         await house.all_run()
 
+        assert house.status.environment == "prod"
         assert (before, after) == ((40, 32), (48, 32))
         assert (memory(house, "one"), house.version("one")) == (48, "1.0.0")
         assert any(

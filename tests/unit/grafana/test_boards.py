@@ -246,6 +246,14 @@ def test_deploys_and_rollbacks_are_marked(name: str) -> None:
     assert {"Deploys", "Rollbacks"} <= {*names}
 
 
+@pytest.mark.parametrize("name", ["overview.json", "plugin.json"])
+def test_the_times_of_calls_show_their_traces_once(name: str) -> None:
+    asked = [title for title, target in targets(load(name)) if target.get("exemplar")]
+
+    assert len(asked) == 1
+    assert "time" in asked[0].lower() or "latency" in asked[0].lower()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_metric_that_is_asked_for_exists(name: str) -> None:
     known = exposed_names()

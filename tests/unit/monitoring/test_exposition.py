@@ -1,15 +1,21 @@
 """Both text formats, held to the parsers of prometheus_client and to its own generator."""
 
-from typing import Final
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any, Final
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open
 from prometheus_client.parser import text_string_to_metric_families as parse_plain
 
+from orchestrator.clock import SystemClock
 from orchestrator.monitoring.board import Board
 from orchestrator.monitoring.exposition import OPEN_METRICS, PLAIN, content_type_for, encode
 from orchestrator.monitoring.tally import Spread
+from tests.support.prometheus import prometheus, until
 
+STARTED: Final = SystemClock().now()
 TRACE: Final = "0af7651916cd43dd8448eb211c80319c"
 
 
@@ -96,3 +102,44 @@ def test_labels_that_are_not_the_tables_raise() -> None:
 
     with pytest.raises(ValueError, match="not enough values"):
         text_of(board, PLAIN)
+
+
+def test_a_real_prometheus_keeps_the_traces(tmp_path: Path) -> None:
+    """As the bundled one is started; tests/unit/monitoring/stack/test_parts.py says how."""
+    server = HTTPServer(("127.0.0.1", 0), Told)
+    Thread(target=server.serve_forever, daemon=True).start()
+    target = f"127.0.0.1:{server.server_port}"
+    with prometheus(tmp_path, target=target, instance="default") as asked:
+        name = "orchestrator_plugin_call_duration_seconds_bucket"
+        found: list[Any] = []
+
+        def kept() -> bool:
+            found[:] = asked.ask(
+                "query_exemplars", query=name, start=f"{STARTED - 99}", end=f"{STARTED + 99}"
+            )
+            return bool(found)
+
+        until(kept, seconds=20)
+    server.shutdown()
+    server.server_close()
+
+    assert [one["labels"]["trace_id"] for it in found for one in it["exemplars"]] == [TRACE]
+
+
+class Told(BaseHTTPRequestHandler):
+    """A board as Prometheus gets it; of now, as what is older than its database is dropped."""
+
+    def do_GET(self) -> None:
+        board, spread = Board(), Spread()
+        exemplars = {spread.add(0.02): (TRACE, 0.02, STARTED)}
+        board.spread("plugin_call_duration_seconds", spread, "notes", exemplars=exemplars)
+        kind = content_type_for(self.headers["Accept"])
+        text = b"".join(encode(board, kind))
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *args: object) -> None:
+        """Not on the tests' output."""

@@ -5,6 +5,7 @@ from typing import Any
 from orchestrator.model.audit import AuditAction, AuditEntry, AuditOutcome
 from orchestrator.model.events import EventName, PluginEvent
 from orchestrator.monitoring.happenings import CountingAuditor, Happenings
+from tests.chaos.paper_house import PaperHouse
 
 
 def event(name: str, subject: str = "notes", source: str = "orchestrator/home", **data: Any) -> Any:
@@ -86,6 +87,22 @@ def test_what_brokers_refuse_is_left_to_their_own_counts() -> None:
     CountingAuditor(Shelf(), it).record(refusal("plugin:notes", action=AuditAction.EGRESS))
 
     assert it.refusals == {}
+
+
+async def test_a_process_that_was_killed_for_memory_was_not_refused_anything(
+    house: PaperHouse,
+) -> None:
+    """It is taken down in the audit log as a limit that held, and counted as an alert."""
+    house.plugin("notes")
+    async with house.daemon_runs():
+        await house.up()
+        await house.converged()
+        for name in (EventName.PLUGIN_OOM, EventName.PLUGIN_QUOTA_EXCEEDED):
+            house.daemon.bus.publish(name, "notes", {"reason": "quota_exceeded"})
+        counted = house.daemon.monitoring.instruments.happenings
+
+    assert counted.refusals == {}
+    assert counted.alerts == {("notes", "out_of_memory"): 1, ("notes", "quota_exceeded"): 1}
 
 
 def test_a_plugin_that_is_gone_is_forgotten_and_what_is_nobodys_is_not() -> None:

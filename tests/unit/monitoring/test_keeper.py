@@ -230,6 +230,25 @@ async def test_a_write_that_is_cut_off_is_not_done_again_at_the_end() -> None:
     assert house.calls() == {0: 1}
 
 
+async def test_who_is_cut_off_while_counting_loses_nothing_of_what_was_told() -> None:
+    """A reader may know at its first part that all was told, as those of totals do."""
+    house = House()
+    house.clock.monotonic = iter(range(1_000)).__next__  # type: ignore[assignment, method-assign]
+    for plugin_id in ("a", "b", "c"):
+        house.book.saw_state(plugin_id, "active")
+    async with asyncio.TaskGroup() as group:
+        flush = group.create_task(house.keeper.flush())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        flush.cancel()
+    assert flush.cancelled()
+    house.clock.passes(60.0)
+    await house.keeper.flush()
+
+    told = {key[0] for _, key, _ in house.store.read(Step.HOUR, 0, int(DAY) * 2)}
+    assert told == {"a", "b", "c"}
+
+
 async def test_the_task_makes_rows_at_the_minutes_end() -> None:
     house = House()
     house.clock.epoch = DAY + 59.9

@@ -39,3 +39,12 @@ def test_what_ended_keeps_its_sum_and_what_was_taken_away_does_not() -> None:
 
     assert (ratchet.sum("notes", "cpu"), ratchet.sum("todo", "cpu")) == (5.0, None)
     assert ratchet._last == {}
+
+
+def test_what_is_older_counts_from_when_it_was_first_seen() -> None:
+    ratchet = Ratchet()
+    ratchet.feed("notes", "one", "cpu", 5_000.0, is_older=True)
+    first = ratchet.sum("notes", "cpu")
+    ratchet.feed("notes", "one", "cpu", 5_002.0, is_older=True)
+
+    assert (first, ratchet.sum("notes", "cpu")) == (0.0, 2.0)

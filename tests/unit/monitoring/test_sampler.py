@@ -61,6 +61,28 @@ async def test_totals_go_on_over_a_restart(house: PaperHouse) -> None:
     assert (after.cpu_seconds_total, after.oom_kills_total) == (7.0, 1)
 
 
+async def test_the_next_daemon_does_not_count_what_the_last_one_counted(house: PaperHouse) -> None:
+    """Its counters begin at 0: a history that is told at once is a jump to Prometheus."""
+    house.plugin("notes")
+    network = {"sent_bytes": 9_000, "received_bytes": 9_000, "refused_packets": 9}
+    async with house.daemon_runs():
+        await house.up()
+        await house.converged()
+        uses(house, house.container("notes"), cpu_seconds=5_000.0, oom_kills=7)
+    async with house.daemon_runs():
+        await house.converged()
+        house.daemon.manager.fleet.networks["notes"] = {**network}
+        first = (await sampler(house).sample())["notes"]
+        uses(house, house.container("notes"), cpu_seconds=5_002.0, oom_kills=8)
+        house.daemon.manager.fleet.networks["notes"] = {**network, "sent_bytes": 9_010}
+        then = (await sampler(house).sample())["notes"]
+        sent = sampler(house).totals.sum("notes", "sent_bytes")
+
+    assert (first.cpu_seconds_total, first.oom_kills_total) == (0.0, 0)
+    assert (then.cpu_seconds_total, then.oom_kills_total) == (2.0, 1)
+    assert sent == 10
+
+
 async def test_one_of_which_nothing_can_be_known_disturbs_no_other(
     house: PaperHouse, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -107,6 +129,25 @@ async def test_listeners_are_told_all_samples_of_a_turn(house: PaperHouse) -> No
 
     assert told[-1].keys() == {"notes"}
     assert told[-1] is latest
+
+
+async def test_what_is_gone_is_forgotten_also_where_nobody_scrapes(house: PaperHouse) -> None:
+    house.plugin("notes")
+    house.plugin("todo")
+    async with house.daemon_runs():
+        await house.up()
+        await house.converged()
+        await house.call("todo")
+        tally = house.daemon.monitoring.instruments.tally
+        before = tally.find("todo")
+        house.drop("todo")
+        await house.up()
+        await house.converged()
+        await sampler(house).sample()
+        after = tally.find("todo")
+
+    assert before is not None
+    assert after is None
 
 
 async def test_what_a_packet_filter_counted_goes_on_over_its_restarts(house: PaperHouse) -> None:

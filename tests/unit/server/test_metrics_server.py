@@ -24,9 +24,14 @@ class Stand:
     def __post_init__(self) -> None:
         self.listener = MetricsListener(scrape=self.scrape, wanted=lambda: self.wanted)
 
+    seconds: float = 0.0
+    """Of a scrape."""
+
     async def scrape(self, accept: str) -> tuple[str, bytes]:
         self.accepted.append(accept)
-        return TEXT, b"up 1\n"
+        number = len(self.accepted)
+        await asyncio.sleep(self.seconds)
+        return TEXT, b"up %d\n" % number
 
     async def ask(
         self, line: str = "GET /metrics HTTP/1.1", *, host: str = "localhost", more: str = ""
@@ -153,6 +158,40 @@ async def test_more_connections_than_the_bound_are_closed_unheard(stand: Stand) 
 
     assert refused == b""
     assert (await stand.ask())[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("site", "status"), [("cross-site", 403), ("same-site", 403), ("none", 200)]
+)
+async def test_what_another_page_asks_for_is_not_even_scraped(
+    stand: Stand, site: str, status: int
+) -> None:
+    assert (await stand.ask(more=f"Sec-Fetch-Site: {site}\r\n"))[0] == status
+    assert len(stand.accepted) == (status == 200)
+
+
+async def test_a_crowd_has_one_scrape_and_none_that_is_older_than_its_question(
+    stand: Stand,
+) -> None:
+    stand.seconds = 0.1
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(stand.ask())
+        await asyncio.sleep(0.05)
+        crowd = [group.create_task(stand.ask()) for _ in range(20)]
+
+    assert first.result()[2] == b"up 1\n"
+    assert {each.result()[2] for each in crowd} == {b"up 2\n"}
+    assert (await stand.ask())[2] == b"up 3\n"
+
+
+async def test_who_asks_again_and_again_has_a_quarter_of_the_daemon_at_most(stand: Stand) -> None:
+    stand.seconds = 0.05
+    clock = asyncio.get_running_loop()
+    began = clock.time()
+    for _ in range(4):
+        await stand.ask()
+
+    assert clock.time() - began >= 3 * 4 * stand.seconds
 
 
 async def test_it_moves_and_goes_as_is_wanted(stand: Stand) -> None:

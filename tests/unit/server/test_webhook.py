@@ -186,7 +186,10 @@ async def _without_end(writer: asyncio.StreamWriter) -> None:
 async def test_it_listens_on_loopback_only_and_only_while_it_is_wanted(tmp_path: Path) -> None:
     hooked = Hooked(tmp_path)
     async with hooked.listens():
-        hosts = {s.getsockname()[0] for server in hooked.listener._servers for s in server.sockets}
+        assert hooked.listener._server is not None
+        servers = hooked.listener._server._servers
+        hosts = {s.getsockname()[0] for server in servers for s in server.sockets}
+        assert "127.0.0.1" in hosts
         assert hosts <= {"127.0.0.1", "::1"}
         port = hooked.listener.port
         hooked.config = None

@@ -47,8 +47,8 @@ def test_the_door_leads_from_loopback_to_the_two_pages_and_to_the_metrics_alone(
     command = wanted(config)["door"].spec.command
     assert command[-3:] == (
         "unix:/run/relay/metrics.sock=tcp:127.0.0.1:3",
-        "tcp:127.0.0.1:2=unix:/run/relay/prometheus.sock",
-        "tcp:127.0.0.1:1=unix:/run/relay/grafana.sock",
+        "page:127.0.0.1:2=unix:/run/relay/prometheus.sock",
+        "page:127.0.0.1:1=unix:/run/relay/grafana.sock",
     )
 
 
@@ -58,6 +58,10 @@ def test_inside_nothing_listens_beyond_loopback() -> None:
     assert "--web.listen-address=127.0.0.1:9090" in prometheus.command
     assert grafana["GF_SERVER_HTTP_ADDR"] == "127.0.0.1"
     assert not any("lifecycle" in word or "admin" in word for word in prometheus.command)
+
+
+def test_prometheus_keeps_the_traces_of_calls() -> None:
+    assert "--enable-feature=exemplar-storage" in PARTS["prometheus"].spec.command
 
 
 def test_who_looks_at_grafana_may_change_nothing() -> None:

@@ -109,6 +109,39 @@ async def test_where_nobody_is_on_the_other_side_the_caller_is_let_go(
         assert await ask(port, b"hello") == b""
 
 
+async def ask_page(host: str, body: bytes) -> bytes:
+    """The body said back, by a page that says back what it is asked; else the refusal."""
+    request = f"GET /api HTTP/1.1\r\nhost: {host}\r\n\r\n".encode()
+    [port] = free_ports(1)
+    async with echo() as there, running(f"page:127.0.0.1:{port}=tcp:127.0.0.1:{there}"):
+        return (await ask(port, request + body)).removeprefix(request)
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:3000", "127.0.0.1", "localhost:3000", "LOCALHOST", "[::1]:3000"]
+)
+async def test_who_asks_for_this_machine_by_its_address_has_its_pages(host: str) -> None:
+    assert await ask_page(host, BIG) == BIG
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("", "rebound.example:3000", "127.0.0.1.rebound.example", "localhost.rebound.example"),
+        "127.0.0.1\r\nHost: rebound.example",
+    ],
+)
+async def test_a_name_that_was_made_to_point_here_has_not(host: str) -> None:
+    assert await ask_page(host, b"") == relay.REFUSAL
+
+
+@pytest.mark.parametrize("text", [b"", b"GET / HTTP/1.1\r\n", b"GET /\r\n\r\n", b"x" * 200_000])
+async def test_what_is_no_request_comes_to_no_page(text: bytes) -> None:
+    [port] = free_ports(1)
+    async with echo() as there, running(f"page:127.0.0.1:{port}=tcp:127.0.0.1:{there}"):
+        assert await ask(port, text) in {b"", relay.REFUSAL}
+
+
 async def test_a_port_that_is_taken_ends_it_with_the_reason() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
