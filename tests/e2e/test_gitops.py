@@ -14,6 +14,8 @@ import yaml
 
 from tests.support.git import Repo
 from tests.support.instance import PLUGINS, Instance, engine, eventually
+from tests.support.prometheus import Prometheus, free_ports, plain, prometheus, until
+from tests.unit.grafana.boards import BOARDS, RULES, expressions, load, named_metrics
 
 pytestmark = pytest.mark.docker
 
@@ -27,9 +29,10 @@ USER 65532:65532
 
 
 class Forge:
-    """The repository, and the instance that follows it."""
+    """The repository, the instance that follows it, and a Prometheus that looks on."""
 
-    def __init__(self, instance: Instance, binary: Path) -> None:
+    def __init__(self, instance: Instance, binary: Path, looks_on: Prometheus, at: str) -> None:
+        self.prometheus = looks_on
         self.instance = instance
         self.repo = Repo(instance.folder / "forge")
         self.binary = binary
@@ -38,6 +41,7 @@ class Forge:
                 {
                     "policy": {"rollout": {"min_healthy_seconds": 0}},
                     "git": {"url": self.repo.url, "poll_seconds": 1},
+                    "monitoring": {"listen": at},
                 }
             )
         )
@@ -91,8 +95,12 @@ def manifest(name: str, build: str, memory: int) -> str:
 
 
 @pytest.fixture
-def forge(instance: Instance, binary: Path, images: None) -> Iterator[Forge]:
-    return Forge(instance, binary)
+def forge(
+    instance: Instance, binary: Path, images: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Forge]:
+    folder, at = tmp_path_factory.mktemp("prometheus"), f"127.0.0.1:{free_ports(1)[0]}"
+    with prometheus(folder, target=at, instance=instance.name) as looks_on:
+        yield Forge(instance, binary, looks_on, at)
 
 
 def test_a_repository_is_followed(forge: Forge) -> None:
@@ -109,6 +117,7 @@ def test_a_repository_is_followed(forge: Forge) -> None:
     mended = a_bad_revision_goes_back_and_the_next_is_deployed(forge, second)
     what_is_taken_back_goes_back(forge, mended)
     all_of_it_is_remembered(forge)
+    the_boards_and_the_alerts_saw_it(forge)
 
 
 def a_commit_is_deployed(forge: Forge) -> str:
@@ -172,3 +181,24 @@ def all_of_it_is_remembered(forge: Forge) -> None:
     assert (memory["git"], memory["desired"], memory["live"]) == (48, 40, 40)
     audit = json.loads(forge.instance.run("audit", "--type", "git_sync", "--json").stdout)
     assert {row["outcome"] for row in audit} >= {"done", "failed"}
+
+
+def the_boards_and_the_alerts_saw_it(forge: Forge) -> None:
+    asked = {
+        f"{board.stem}: {where}": plain(expression, NAME)
+        for board in BOARDS
+        for where, expression in expressions(load(board.name))
+        if "orchestrator_gitops_" in expression
+    }
+    rules = [rule for path in RULES for rule in yaml.safe_load(path.read_text())["groups"]]
+    for name in {n for group in rules for r in group["rules"] for n in named_metrics(r["expr"])}:
+        if name.startswith("orchestrator_gitops_"):
+            asked[f"alerts: {name}"] = name
+
+    def silent() -> list[str]:
+        ask = forge.prometheus.query
+        return [w for w, it in asked.items() if not ask(f"max_over_time(({it})[5m:1s])")]
+
+    until(lambda: not silent(), seconds=15)
+    assert len(asked) >= 8
+    assert silent() == []

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.support.instance import Instance, engine, eventually
-from tests.support.prometheus import RATE_INTERVAL, Prometheus, free_ports, prometheus, until
+from tests.support.prometheus import Prometheus, free_ports, plain, prometheus, until
 from tests.support.scene import SHOP, STOCK, Scene, upstream
 from tests.support.workshop import Workshop
 from tests.unit.grafana.boards import BOARDS, RULES, expressions, load
@@ -87,26 +87,17 @@ NO_GIT = {
     "Git: taken up, set back, failed B": "orchestrator_gitops_heals_total",
     "Git: taken up, set back, failed C": "orchestrator_gitops_failures_total",
 }
-"""Absent where nothing is synced with git, as the table of metrics says."""
+"""Absent where nothing is synced with git; test_gitops.py asks for them where something is."""
 
 
 WELL = {"Tasks that failed A"}
 """What shows nothing while all is well is asked without its last `> 0`."""
 
 
-def _plain(expression: str) -> str:
-    """As Grafana would ask it, with everything chosen."""
-    values = {"$__rate_interval": RATE_INTERVAL, "$instance": ".*", "$plugin": SHOP}
-    for name, value in values.items():
-        expression = expression.replace(name, value)
-    labels = re.fullmatch(r"label_values\((.*), (\w+)\)", expression)
-    return f"count by ({labels[2]}) ({labels[1]})" if labels else expression
-
-
 @pytest.mark.parametrize("name", [path.name for path in BOARDS])
 def test_every_expression_of_a_board_has_something_to_show(house: House, name: str) -> None:
     wanted = {
-        where: _plain(expression).removesuffix(" > 0" if where in WELL else "")
+        where: plain(expression, SHOP).removesuffix(" > 0" if where in WELL else "")
         for where, expression in expressions(load(name))
         if where not in NO_GIT
     }

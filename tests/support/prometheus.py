@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import socket
 import subprocess
 import time
@@ -93,6 +94,15 @@ def prometheus(folder: Path, *, target: str, instance: str) -> Iterator[Promethe
     finally:
         process.terminate()
         process.wait(timeout=30)
+
+
+def plain(expression: str, plugin: str) -> str:
+    """As Grafana would ask it, with every instance and this plugin chosen."""
+    values = {"$__rate_interval": RATE_INTERVAL, "$instance": ".*", "$plugin": plugin}
+    for name, value in values.items():
+        expression = expression.replace(name, value)
+    labels = re.fullmatch(r"label_values\((.*), (\w+)\)", expression)
+    return f"count by ({labels[2]}) ({labels[1]})" if labels else expression
 
 
 def until(check: Any, *, seconds: float) -> bool:
