@@ -1,109 +1,43 @@
-"""A git repository that is followed, on a real engine: one story, as an operator would see it.
-
-Revisions differ in limits alone where they can, so that each image is built once.
-"""
+"""A git repository that is followed, on a real engine: one story, as an operator would see it."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
+from tests.support.forge import Forge, manifest
 from tests.support.git import Repo
-from tests.support.instance import PLUGINS, Instance, engine, eventually
+from tests.support.instance import Instance, engine, eventually
 from tests.support.prometheus import Prometheus, free_ports, plain, prometheus, until
 from tests.unit.grafana.boards import BOARDS, RULES, expressions, load, named_metrics
 
 pytestmark = pytest.mark.docker
 
 NAME, OTHER = "e2e-git", "e2e-git-other"
-_SCRATCH = """\
-FROM scratch
-COPY c-echo plugin.yaml /plugin/
-WORKDIR /plugin
-USER 65532:65532
-"""
-
-
-class Forge:
-    """The repository, the instance that follows it, and a Prometheus that looks on."""
-
-    def __init__(self, instance: Instance, binary: Path, looks_on: Prometheus, at: str) -> None:
-        self.prometheus = looks_on
-        self.instance = instance
-        self.repo = Repo(instance.folder / "forge")
-        self.binary = binary
-        instance.config.write_text(
-            yaml.safe_dump(
-                {
-                    "policy": {"rollout": {"min_healthy_seconds": 0}},
-                    "git": {"url": self.repo.url, "poll_seconds": 1},
-                    "monitoring": {"listen": at},
-                }
-            )
-        )
-
-    def plugin(self, name: str, *, memory: int = 32, entry: str = "c-echo") -> None:
-        folder = self.repo.folder / "plugins" / name
-        folder.mkdir(parents=True, exist_ok=True)
-        info = yaml.safe_load((PLUGINS / "c_echo" / "plugin.yaml").read_text())
-        (folder / "plugin.yaml").write_text(
-            yaml.safe_dump({**info, "plugin_id": name, "entry_point": f"/plugin/{entry}"})
-        )
-        (folder / "Dockerfile").write_text(_SCRATCH)
-        shutil.copy2(self.binary, folder / "c-echo")
-        self.repo.write({f"manifests/{name}.yaml": manifest(name, f"../plugins/{name}", memory)})
-
-    def push(self, subject: str) -> str:
-        return self.repo.commit(subject=subject)
-
-    def status(self) -> dict[str, Any]:
-        done = self.instance.run("gitops", "status", "--json", expect=None)
-        answer: dict[str, Any] = json.loads(done.stdout)
-        return answer
-
-    def synced(self, sha: str) -> dict[str, Any]:
-        def check() -> dict[str, Any] | None:
-            status = self.status()
-            return status if status["synced"] == sha and not status["moving"] else None
-
-        answer: dict[str, Any] = eventually(check, seconds=60)
-        return answer
-
-    def stands(self, state: str) -> dict[str, Any] | None:
-        """The status, once nothing moves and it is that."""
-        status = self.status()
-        return status if status["state"] == state and not status["moving"] else None
-
-    def memory_mb(self, name: str = NAME) -> int:
-        found: int = self.instance.inspect(name)["HostConfig"]["Memory"]
-        return found >> 20
-
-
-def manifest(name: str, build: str, memory: int) -> str:
-    return yaml.safe_dump(
-        {
-            "apiVersion": "orchestrator/v1",
-            "kind": "Plugin",
-            "metadata": {"name": name},
-            "spec": {"source": {"build": build}, "limits": {"max_memory_mb": memory}},
-        }
-    )
 
 
 @pytest.fixture
-def forge(
+def watched(
     instance: Instance, binary: Path, images: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Forge]:
+) -> Iterator[tuple[Forge, Prometheus]]:
     folder, at = tmp_path_factory.mktemp("prometheus"), f"127.0.0.1:{free_ports(1)[0]}"
+    repo = Repo(instance.folder / "forge")
+    made = Forge(
+        instance,
+        binary,
+        repo,
+        policy={"rollout": {"min_healthy_seconds": 0}},
+        git={"url": repo.url, "poll_seconds": 1},
+        monitoring={"listen": at},
+    )
     with prometheus(folder, target=at, instance=instance.name) as looks_on:
-        yield Forge(instance, binary, looks_on, at)
+        yield made, looks_on
 
 
-def test_a_repository_is_followed(forge: Forge) -> None:
+def test_a_repository_is_followed(watched: tuple[Forge, Prometheus]) -> None:
+    forge, looks_on = watched
     instance = forge.instance
     forge.plugin(NAME)
     forge.plugin(OTHER)
@@ -117,14 +51,14 @@ def test_a_repository_is_followed(forge: Forge) -> None:
     mended = a_bad_revision_goes_back_and_the_next_is_deployed(forge, second)
     what_is_taken_back_goes_back(forge, mended)
     all_of_it_is_remembered(forge)
-    the_boards_and_the_alerts_saw_it(forge)
+    the_boards_and_the_alerts_saw_it(looks_on)
 
 
 def a_commit_is_deployed(forge: Forge) -> str:
     forge.plugin(NAME, memory=48)
     sha = forge.push("More memory")
     assert forge.synced(sha)["state"] == "synced"
-    assert forge.memory_mb() == 48
+    assert forge.memory_mb(NAME) == 48
     return sha
 
 
@@ -134,7 +68,9 @@ def what_somebody_changed_is_set_back(forge: Forge) -> None:
     text = manifest(NAME, str(forge.repo.folder / "plugins" / NAME), 64)
     (instance.manifests / "by-hand.yaml").write_text(text)
     instance.run("up", "--detach", str(instance.manifests))
-    eventually(lambda: forge.status()["heals_total"] >= 1 and forge.memory_mb() == 48, seconds=60)
+    eventually(
+        lambda: forge.status()["heals_total"] >= 1 and forge.memory_mb(NAME) == 48, seconds=60
+    )
     gone = instance.containers()[NAME]
     with engine() as client:
         client.remove_container(gone, force=True)
@@ -147,12 +83,12 @@ def a_bad_revision_goes_back_and_the_next_is_deployed(forge: Forge, good: str) -
     bad = forge.push("Bad")
     status = eventually(lambda: forge.stands("degraded"), seconds=60)
     assert (status["wanted"], status["synced"]) == (bad, good)
-    assert (forge.memory_mb(), forge.memory_mb(OTHER)) == (48, 32)
+    assert (forge.memory_mb(NAME), forge.memory_mb(OTHER)) == (48, 32)
     assert forge.instance.call(NAME, {"said": 2}, tool="echo") == {"said": 2}
     forge.plugin(NAME, memory=40)
     mended = forge.push("Mended")
     forge.synced(mended)
-    assert (forge.memory_mb(), forge.memory_mb(OTHER)) == (40, 80)
+    assert (forge.memory_mb(NAME), forge.memory_mb(OTHER)) == (40, 80)
     return mended
 
 
@@ -160,10 +96,10 @@ def what_is_taken_back_goes_back(forge: Forge, mended: str) -> None:
     """In the repository, and by an operator."""
     forge.repo.git("revert", "--no-edit", "HEAD", "HEAD~1")
     forge.synced(forge.repo.head)
-    assert (forge.memory_mb(), forge.memory_mb(OTHER)) == (48, 32)
+    assert (forge.memory_mb(NAME), forge.memory_mb(OTHER)) == (48, 32)
     forge.instance.run("gitops", "rollback", "--to", mended[:10], "--wait")
     assert forge.status()["synced"] == mended
-    assert (forge.memory_mb(), forge.memory_mb(OTHER)) == (40, 80)
+    assert (forge.memory_mb(NAME), forge.memory_mb(OTHER)) == (40, 80)
 
 
 def all_of_it_is_remembered(forge: Forge) -> None:
@@ -183,7 +119,7 @@ def all_of_it_is_remembered(forge: Forge) -> None:
     assert {row["outcome"] for row in audit} >= {"done", "failed"}
 
 
-def the_boards_and_the_alerts_saw_it(forge: Forge) -> None:
+def the_boards_and_the_alerts_saw_it(looks_on: Prometheus) -> None:
     asked = {
         f"{board.stem}: {where}": plain(expression, NAME)
         for board in BOARDS
@@ -196,7 +132,7 @@ def the_boards_and_the_alerts_saw_it(forge: Forge) -> None:
             asked[f"alerts: {name}"] = name
 
     def silent() -> list[str]:
-        ask = forge.prometheus.query
+        ask = looks_on.query
         return [w for w, it in asked.items() if not ask(f"max_over_time(({it})[5m:1s])")]
 
     until(lambda: not silent(), seconds=15)
