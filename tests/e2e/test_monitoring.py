@@ -243,3 +243,22 @@ def test_down_takes_all_of_it_away(house: House) -> None:
     assert not house.bundled.ready()
     kept = [name for name in house.instance.volumes() if "monitoring-prometheus" in name]
     assert len(kept) == 1
+
+
+def test_the_file_alone_can_ask_for_it(instance: Instance, workshop: Workshop) -> None:
+    listen, prometheus_port, grafana_port = free_ports(3)
+    workshop.small("e2e-target")
+    monitoring = {
+        "stack": True,
+        "listen": f"127.0.0.1:{listen}",
+        "prometheus_port": prometheus_port,
+        "grafana_port": grafana_port,
+        "disk_mb": 256,
+    }
+    instance.config.write_text(yaml.safe_dump({"monitoring": monitoring}))
+    told = instance.up().stderr
+    asked = Prometheus(f"http://127.0.0.1:{prometheus_port}")
+
+    assert f"monitoring: prometheus {asked.address}" in told
+    eventually(asked.ready, seconds=30)
+    assert {"inner", "door", "prometheus"} <= _containers(instance).keys()
