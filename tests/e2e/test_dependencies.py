@@ -54,7 +54,7 @@ def test_dependants_are_degraded_while_what_they_need_is_down_and_go_before_it(
     events = eventually(lambda: _changes(instance, "e2e-b"))
     instance.down(volumes=False)
     lines = [line for line in instance.log().splitlines() if "plugin.stopped" in line]
-    stopped = [name for line in lines for name in ("e2e-a", "e2e-b") if f" {name} " in line]
+    stopped = [name for line in lines for name in ("e2e-a", "e2e-b") if f"plugin={name}]" in line]
 
     assert [event["type"].rpartition(".")[2] for event in events] == ["degraded", "recovered"]
     assert events[0]["data"]["causes"] == ["e2e-a"]

@@ -60,6 +60,7 @@ def test_plan_says_what_up_does_and_a_second_up_changes_nothing(
         "may",
         "drift",
         "held",
+        "patch",
         "deployment",
     }
     assert nothing_done == ({}, [])

@@ -97,7 +97,7 @@ class Scene:
         self.instance = instance
         self.workshop = workshop
         self.upstream = upstream
-        self._mark = f"\n# {uuid.uuid4()}\n"  # a build of its own, as builds are measured
+        self._shop, self._stock = _SHOP + _mark(), _STOCK + _mark()
 
     def policy(self, **monitoring: Any) -> None:
         """orchestrator.yaml; `monitoring` is what stands there under that name."""
@@ -120,7 +120,7 @@ class Scene:
         ]
         self.workshop.script(
             SHOP,
-            _SHOP + self._mark,
+            self._shop,
             info={
                 "permissions": wanted,
                 "tools": _tools("sell", "fail", "order", "fetch"),
@@ -137,7 +137,7 @@ class Scene:
         )
         self.workshop.script(
             STOCK,
-            _STOCK + self._mark,
+            self._stock,
             info={"tools": _tools("count"), "subscribes": ["shop.*"]},
         )
 
@@ -178,9 +178,15 @@ class Scene:
         with engine() as client:
             client.update_container(container, mem_limit=90 << 20, memswap_limit=90 << 20)
             client.kill(self.instance.ps()[STOCK]["container_id"])
+        self._shop = _SHOP + _mark()  # built anew, while somebody looks at how long that takes
         self.write(broken=True)
         self.instance.run("up", "--detach", str(self.instance.manifests))
         eventually(lambda: self.instance.ps()[SHOP]["sub_state"] == "rolled_back", seconds=40)
+
+
+def _mark() -> str:
+    """Makes code that no image was built of yet."""
+    return f"\n# {uuid.uuid4()}\n"
 
 
 @contextlib.contextmanager
