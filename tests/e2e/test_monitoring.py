@@ -59,6 +59,8 @@ def house(
         made.told = shared_instance.up("--monitoring").stderr
         shared_instance.run("run-code", "-", stdin=b"1 + 1")
         scene.work(WORK_SECONDS / 2)
+        until(lambda: quick.query("orchestrator_code_runs_total"), seconds=15)
+        shared_instance.run("run-code", "-", stdin=b"1 + 2")  # the first may not be seen to come
         scene.mishaps()
         scene.work(WORK_SECONDS / 2)
         yield made
