@@ -100,6 +100,15 @@ class Forge:
             command, cwd=self.folder, env=environment, check=True, stdout=subprocess.DEVNULL
         )
 
+    def webhook_port(self) -> int:
+        """It is opened within a second."""
+        for _ in range(100):
+            port: int = self.client.gitops()["webhook_port"]
+            if port:
+                return port
+            time.sleep(0.1)
+        raise SystemExit("the webhook was not opened within 10 s")
+
     def push(self, port: int) -> None:
         """What a forge sends."""
         body = b'{"ref": "refs/heads/main"}'
@@ -128,7 +137,7 @@ def measure(runs: int, min_healthy_seconds: float) -> list[float]:
         forge = Forge(Path(folder), min_healthy_seconds)
         forge.orchestrator("up", "--detach", "--wait")
         try:
-            port = forge.client.gitops()["webhook_port"]
+            port = forge.webhook_port()
             for number in range(1, runs + 1):
                 time.sleep(2.0)
                 forge.commit(number)

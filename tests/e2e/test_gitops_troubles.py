@@ -28,7 +28,7 @@ class Hooked(Forge):
     def hook(self, secret: bytes = SECRET) -> int:
         body = b'{"ref": "refs/heads/main"}'
         digest = hmac.new(secret, body, hashlib.sha256).hexdigest()
-        port = self.status()["webhook_port"]
+        port = eventually(lambda: self.status()["webhook_port"])  # open within a second
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
         try:
             headers = {"X-Hub-Signature-256": f"sha256={digest}"}
