@@ -81,6 +81,7 @@ def test_what_goes_wrong_with_a_repository_stops_nothing(
     who_has_another_secret_tells_nothing(forge, first)
     one_bad_file_holds_up_itself_alone(forge)
     a_rewritten_branch_is_followed(forge)
+    a_hostile_commit_and_a_huge_one_are_refused(forge)
     a_remote_that_is_away_comes_back(forge)
     a_deleted_branch_takes_nothing_away(forge)
     what_is_gone_waits_until_that_is_confirmed(forge)
@@ -111,6 +112,22 @@ def a_rewritten_branch_is_followed(forge: Hooked) -> None:
     forge.comes_to(forge.push("Forced"))
     assert forge.memory_mb(NAME) == 40
     assert forge.status()["state"] == "synced"
+
+
+def a_hostile_commit_and_a_huge_one_are_refused(forge: Hooked) -> None:
+    """Files of the host by a link, and more files than `git.max_files`."""
+    good = forge.repo.head
+    (forge.repo.folder / "manifests" / "link.yaml").symlink_to("/etc/passwd")
+    forge.push("A link out of it")
+    assert forge.says(lambda why: "link.yaml" in why and "expected one to something in" in why)
+    assert (forge.memory_mb(NAME), forge.answers()) == (40, True)
+    forge.repo.git("reset", "-q", "--hard", good)
+    forge.repo.write({f"many/{number}": "" for number in range(10_001)})
+    forge.push("More files than anybody needs")
+    assert forge.says(lambda why: "expected at most 10000" in why)
+    assert (forge.memory_mb(NAME), forge.answers()) == (40, True)
+    forge.repo.git("reset", "-q", "--hard", good)
+    forge.comes_to(good)
 
 
 def a_remote_that_is_away_comes_back(forge: Hooked) -> None:
