@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
+from orchestrator.client.lines import lines_of
 from orchestrator.client.problem import problem_of
 from orchestrator.client.reach import COMING_SECONDS, connect, reach
 from orchestrator.errors import Kind, OrchestratorError
@@ -137,11 +138,8 @@ class DaemonClient:
 
     def audit_export(self) -> bytes:
         """Every audit record as a JSON line."""
-        connection = self._open(600.0)
-        try:
-            return self._send(connection, "GET", "/v1/audit/export", None, {}).read()
-        finally:
-            connection.close()
+        with contextlib.closing(self._open(600.0)) as connection:
+            return self._read(self._send(connection, "GET", "/v1/audit/export", None, {}))
 
     def logs(
         self, plugin_id: str, *, follow: bool, since: float, tail: int
@@ -150,11 +148,7 @@ class DaemonClient:
         path = f"/v1/plugins/{plugin_id}/logs?follow={int(follow)}&since={since}&tail={tail}"
         connection = self._open(None if follow else DEFAULT_SECONDS)
         try:
-            response = self._send(connection, "GET", path, None, {})
-            if response.status >= http.client.BAD_REQUEST:
-                raise problem_of(response.status, response.read())
-            for line in response:
-                yield json.loads(line)
+            yield from self._lines(self._send(connection, "GET", path, None, {}))
         finally:
             connection.close()
 
@@ -269,9 +263,7 @@ class DaemonClient:
         connection = self._open(None)  # the daemon keeps the deadline
         try:
             response = self._send(connection, "POST", path, body, headers)
-            content = response.read()
-        except http.client.HTTPException as error:
-            raise DaemonNotRunning(f"the daemon cut the answer short: {error!r}") from error
+            content = self._read(response)
         finally:
             connection.close()
         return CallResult(
@@ -295,13 +287,10 @@ class DaemonClient:
         *,
         seconds: float | None = DEFAULT_SECONDS,
     ) -> Any:
-        connection = self._open(seconds)
-        try:
+        with contextlib.closing(self._open(seconds)) as connection:
             data = json.dumps(body).encode() if body is not None else None
             response = self._send(connection, method, path, data, {})
-            content = response.read()
-        finally:
-            connection.close()
+            content = self._read(response)
         if response.status >= http.client.BAD_REQUEST:
             raise problem_of(response.status, content)
         return json.loads(content)
@@ -325,11 +314,29 @@ class DaemonClient:
         body: bytes | None,
         headers: dict[str, str],
     ) -> http.client.HTTPResponse:
-        try:
+        with self._while_it_lives():
             # A daemon that refuses a body answers before it has read it all: read that answer.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 connection.request(method, path, body=body, headers=headers)
-            return self._greeted(connection.getresponse())
+            response = connection.getresponse()
+            if response.length is None and not response.chunked:  # cut within its head
+                raise http.client.IncompleteRead(b"")
+        return self._greeted(response)
+
+    def _read(self, response: http.client.HTTPResponse) -> bytes:
+        with self._while_it_lives():
+            return response.read()
+
+    def _lines(self, response: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
+        if response.status >= http.client.BAD_REQUEST:
+            raise problem_of(response.status, self._read(response))
+        with self._while_it_lives():
+            yield from lines_of(response)
+
+    @contextlib.contextmanager
+    def _while_it_lives(self) -> Iterator[None]:
+        try:
+            yield
         except (OSError, http.client.HTTPException) as error:
             raise DaemonNotRunning(f"the daemon at {self._path} ended: {error!r}") from error
 

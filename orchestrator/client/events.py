@@ -1,13 +1,10 @@
 """EventsClient: what the daemon's API says of events, beside the rest of it."""
 
-import http.client
-import json
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
 from orchestrator.client.client import DEFAULT_SECONDS, DaemonClient
-from orchestrator.client.problem import problem_of
 
 
 class EventsClient(DaemonClient):
@@ -32,12 +29,9 @@ class EventsClient(DaemonClient):
         connection = self._open(DEFAULT_SECONDS)
         try:
             response = self._send(connection, "GET", f"/v1/events/stream?{query}", None, {})
-            if response.status >= http.client.BAD_REQUEST:
-                raise problem_of(response.status, response.read())
             if connection.sock is not None:
                 connection.sock.settimeout(None)  # the next event may be days away
-            for line in response:
-                yield json.loads(line)
+            yield from self._lines(response)
         finally:
             connection.close()
 

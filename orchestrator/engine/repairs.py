@@ -4,7 +4,8 @@ Beside the nine verbs because only the repair of drift needs it; without it such
 replaced.
 """
 
-from typing import Any, Protocol
+from collections.abc import Collection
+from typing import Any, Final, Protocol
 
 import docker
 import docker.errors
@@ -15,12 +16,19 @@ from orchestrator.engine.docker_client import DockerClients
 from orchestrator.engine.memory import MemoryEngine
 from orchestrator.model.container import ContainerSpec
 
+_MEMORY: Final = frozenset({"memory_bytes", "memory_swap_bytes"})
+
 
 class Repairs(Protocol):
     """Every implementation passes tests/engine/test_repairs.py."""
 
-    async def set_limits(self, container_id: str, spec: ContainerSpec) -> None:
-        """Memory, processes and restart policy as `spec` has them.
+    async def set_limits(
+        self, container_id: str, spec: ContainerSpec, fields: Collection[str]
+    ) -> None:
+        """Those `fields` of its Adjustable as `spec` has them, and no other.
+
+        They are memory_bytes and memory_swap_bytes (the engine takes both or neither), pids_limit,
+        restart_policy.
 
         Raises ContainerNotFound; EngineFailure where more memory is in use than that.
         """
@@ -38,13 +46,16 @@ class DockerRepairs:
     def __init__(self, clients: DockerClients) -> None:
         self._clients = clients
 
-    async def set_limits(self, container_id: str, spec: ContainerSpec) -> None:
-        body = {
-            "Memory": spec.memory_bytes,
-            "MemorySwap": spec.memory_bytes,
-            "PidsLimit": spec.pids_limit,
-            "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
-        }
+    async def set_limits(
+        self, container_id: str, spec: ContainerSpec, fields: Collection[str]
+    ) -> None:
+        body: dict[str, Any] = {}
+        if _MEMORY & {*fields}:
+            body |= {"Memory": spec.memory_bytes, "MemorySwap": spec.memory_bytes}
+        if "pids_limit" in fields:
+            body["PidsLimit"] = spec.pids_limit
+        if "restart_policy" in fields:
+            body["RestartPolicy"] = {"Name": "no", "MaximumRetryCount": 0}
 
         def call(api: Any) -> None:
             url = f"{api.base_url}/v{api.api_version}/containers/{container_id}/update"
@@ -87,15 +98,18 @@ class MemoryRepairs:
     def __init__(self, engine: MemoryEngine) -> None:
         self._engine = engine
 
-    async def set_limits(self, container_id: str, spec: ContainerSpec) -> None:
+    async def set_limits(
+        self, container_id: str, spec: ContainerSpec, fields: Collection[str]
+    ) -> None:
         self._engine.calls.append(("set_limits", container_id))
-        self._engine.adjust(
-            container_id,
-            memory_bytes=spec.memory_bytes,
-            memory_swap_bytes=spec.memory_bytes,
-            pids_limit=spec.pids_limit,
-            restart_policy="no",
-        )
+        as_made: dict[str, Any] = {}
+        if _MEMORY & {*fields}:
+            as_made |= {"memory_bytes": spec.memory_bytes, "memory_swap_bytes": spec.memory_bytes}
+        if "pids_limit" in fields:
+            as_made["pids_limit"] = spec.pids_limit
+        if "restart_policy" in fields:
+            as_made["restart_policy"] = "no"
+        self._engine.adjust(container_id, **as_made)
 
     async def rename(self, container_id: str, name: str) -> None:
         for other in await self._engine.list({}):

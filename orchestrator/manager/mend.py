@@ -13,7 +13,11 @@ _LIMITS: Final = frozenset({"memory_bytes", "memory_swap_bytes", "pids_limit", "
 
 
 class Mender:
-    """Without `repairs` only the CPU quota can be set back."""
+    """Sets back what `fleet.drifts` holds, for that has been told.
+
+    What somebody changed since is left for the next look: nothing is ever set back in silence.
+    Without `repairs` only the CPU quota can be set back.
+    """
 
     def __init__(self, *, engine: Engine, repairs: Repairs | None, fleet: Fleet) -> None:
         self._engine = engine
@@ -28,7 +32,8 @@ class Mender:
         container = await self._engine.inspect(container_id)
         if container is None:
             return True  # the next look tells
-        fields = {it.field for it in drift_of(compiled, container) if it.cure is Cure.SET_BACK}
+        told = {it for it in self._fleet.drifts.get(container_id, ()) if it.cure is Cure.SET_BACK}
+        fields = {it.field for it in drift_of(compiled, container) if it in told}
         try:
             if "cpu_percent" in fields:
                 cpu_percent = compiled.spec.cpu_percent
@@ -47,7 +52,7 @@ class Mender:
         if self._repairs is None:
             return not fields
         if fields & _LIMITS:
-            await self._repairs.set_limits(container.container_id, compiled.spec)
+            await self._repairs.set_limits(container.container_id, compiled.spec, fields & _LIMITS)
         if "networks" in fields and container.adjustable is not None:
             for network in container.adjustable.networks:
                 await self._repairs.leave(container.container_id, network)

@@ -12,6 +12,7 @@ from orchestrator.model.container import Adjustable, ContainerPhase
 
 AS_MADE = Adjustable(memory_bytes=16 << 20, memory_swap_bytes=16 << 20, pids_limit=16)
 NOWHERE = "0" * 64
+ALL = ("memory_bytes", "memory_swap_bytes", "pids_limit", "restart_policy")
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ async def test_limits_are_set_back_on_what_runs(world: Any, repairs: Repairs) ->
     before = await world.engine.inspect(container_id)
     await meddle(world, container_id)
     changed = await world.engine.inspect(container_id)
-    await repairs.set_limits(container_id, world("sleep"))
+    await repairs.set_limits(container_id, world("sleep"), ALL)
     after = await world.engine.inspect(container_id)
 
     assert before.adjustable == AS_MADE
@@ -58,6 +59,26 @@ async def test_limits_are_set_back_on_what_runs(world: Any, repairs: Repairs) ->
         memory_bytes=64 << 20, memory_swap_bytes=96 << 20, pids_limit=99, restart_policy="always"
     )
     assert after == before
+
+
+@pytest.mark.parametrize("fields", [ALL[:1], ALL[1:2], ALL[2:3], ALL[3:]])
+async def test_of_the_limits_only_those_that_are_named_are_set_back(
+    world: Any, repairs: Repairs, fields: tuple[str, ...]
+) -> None:
+    container_id = await world.run("sleep")
+    await meddle(world, container_id)
+    changed = await world.engine.inspect(container_id)
+    await repairs.set_limits(container_id, world("sleep"), fields)
+    after = await world.engine.inspect(container_id)
+
+    named = {*ALL[:2]} if fields[0] in ALL[:2] else {*fields}  # memory and swap go together
+    assert {name for name in ALL if getattr(after.adjustable, name) == getattr(AS_MADE, name)} == (
+        named
+    )
+    assert all(
+        getattr(after.adjustable, name) == getattr(changed.adjustable, name)
+        for name in {*ALL} - named
+    )
 
 
 async def test_a_name_is_given_back_unless_somebody_has_it(world: Any, repairs: Repairs) -> None:
@@ -81,7 +102,7 @@ async def test_what_is_gone_is_told_and_leaving_no_network_is_quiet(
     await repairs.leave(container_id, "none-of-that-name")
     await repairs.leave(NOWHERE, "none-of-that-name")
     with pytest.raises(ContainerNotFound):
-        await repairs.set_limits(NOWHERE, world("sleep"))
+        await repairs.set_limits(NOWHERE, world("sleep"), ALL)
     with pytest.raises(ContainerNotFound):
         await repairs.rename(NOWHERE, "nobody")
 

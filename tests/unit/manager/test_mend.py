@@ -45,6 +45,14 @@ class House:
         return self
 
     async def mend(self) -> bool:
+        """Everything that is changed now, as told."""
+        await self.tell()
+        return await self.mend_what_was_told()
+
+    async def tell(self) -> None:
+        self.fleet.drifts[self.container_id] = drift_of(self.compiled, await self.state())
+
+    async def mend_what_was_told(self) -> bool:
         return await self.mender.mend(self.compiled, self.container_id)
 
     async def state(self) -> ContainerState:
@@ -81,6 +89,33 @@ async def test_what_can_be_set_back_is_and_the_container_runs_on(
     assert drift_of(house.compiled, changed) != ()
     assert await house.state() == before
     assert house.fleet.containers == {house.container_id: before}
+
+
+@pytest.mark.parametrize(
+    "since",
+    [
+        {"restart_policy": "always"},
+        {"memory_bytes": 1 << 30, "memory_swap_bytes": 1 << 30},
+        {"networks": ("lan",)},
+        {"name": "mine"},
+        {"pids_limit": 1},
+    ],
+)
+async def test_what_somebody_changed_since_it_was_told_is_left_to_be_told(
+    house: House, since: dict[str, Any]
+) -> None:
+    before = await house.state()
+    house.engine.adjust(house.container_id, pids_limit=0)
+    await house.tell()
+    house.engine.adjust(house.container_id, **since)
+    may_stay = await house.mend_what_was_told()
+    left = {it.field for it in drift_of(house.compiled, await house.state())}
+    all_set_back = await house.mend()
+
+    assert may_stay
+    assert left == {*since}
+    assert all_set_back
+    assert await house.state() == before
 
 
 async def test_a_cpu_quota_is_set_back_without_any_further_power(make: Any) -> None:
@@ -124,11 +159,11 @@ async def test_a_name_that_a_stranger_has_taken_is_left_to_it(house: House) -> N
 async def test_an_engine_that_is_away_is_no_reason_to_replace(house: House) -> None:
     house.engine.set_available(available=False)
     with pytest.raises(EngineUnavailable):
-        await house.mend()
+        await house.mend_what_was_told()
 
 
 async def test_a_container_that_is_gone_needs_nothing(house: House) -> None:
     await house.engine.remove(house.container_id)
 
-    assert await house.mend()
+    assert await house.mend_what_was_told()
     assert house.fleet.containers == {}
