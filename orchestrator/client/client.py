@@ -252,11 +252,6 @@ class DaemonClient:
         answer: dict[str, Any] = self._json("POST", "/v1/backup", wish, seconds=None)
         return answer
 
-    def ui_url(self, plugin_id: str) -> str:
-        """Where the plugin's pages are, with their key. Raises DaemonProblem."""
-        answer: dict[str, str] = self._json("GET", f"/v1/plugins/{plugin_id}/ui")
-        return answer["url"]
-
     # -------------------------------------------------------------------------------------------
 
     def _call(self, path: str, body: bytes, headers: dict[str, str]) -> CallResult:

@@ -174,6 +174,7 @@ async def build(
             ),
         )
         git = gitops_of(settings, manager=manager, bus=bus, clerk=clerk, clock=clock)
+        gate, ui, logs = ways_in(manager, backends.engine)
         monitoring = monitoring_of(
             settings,
             instruments,
@@ -186,6 +187,7 @@ async def build(
             code=code,
             clock=clock,
             sync=git.facts,
+            logs_origin=lambda: ui.logs_origin,
         )
         figures = open_analytics(
             settings, stack, monitoring=monitoring, manager=manager, bus=bus, clock=clock
@@ -193,7 +195,6 @@ async def build(
         monitoring_stack = stack_of(
             settings, backends, fleet=fleet, base_lock=base_lock, clock=clock
         )
-        gate, ui = ways_in(manager)
         api = Api(
             facts=Facts(
                 pid=os.getpid(),
@@ -205,7 +206,7 @@ async def build(
                 started_at=clock.now(),
             ),
             manager=manager,
-            engine=backends.engine,
+            logs=logs,
             probe=backends.probe,
             bus=bus,
             audit=audit,

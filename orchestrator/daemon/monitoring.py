@@ -94,6 +94,7 @@ def monitoring_of(
     code: CodeSandbox,
     clock: Clock,
     sync: Callable[[], SyncFacts | None],
+    logs_origin: Callable[[], str],
 ) -> Monitoring:
     """After all else: it asks everybody."""
     fleet, loop = manager.fleet, manager.loop
@@ -122,6 +123,7 @@ def monitoring_of(
         clock=clock,
         started_at=clock.now(),
         sync=sync,
+        logs_origin=logs_origin,
     )
     # Also where nobody scrapes: plugins come and go for as long as a daemon lives.
     sampler.listen(lambda _samples: sources.prune())
