@@ -75,7 +75,9 @@ def tracing_of(settings: DaemonSettings, clock: Clock) -> Tracing | None:
     try:
         from orchestrator.monitoring.otlp import OtlpExporter  # noqa: PLC0415 - it is an extra
     except ImportError as error:
-        _LOG.warning("no traces are kept: %s; `pip install orchestrator[otel]`", error)
+        _LOG.warning(
+            "no traces are kept: %s; install orchestrator's own wheel as `WHEEL[otel]`", error
+        )
         return None
     exporter = OtlpExporter(wanted.endpoint, service=wanted.service, instance=settings.instance)
     return Tracing(exporter, clock=clock, ratio=wanted.ratio)
