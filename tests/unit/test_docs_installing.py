@@ -9,7 +9,7 @@ import pytest
 from tests.unit.pages import name_of, tracked
 
 BARE_NAME: Final = re.compile(
-    r"""pip install (?:--?[\w-]+ )*['"]?orchestrator(?:\[\w+\])?['"`]*(?:\s|$)"""
+    r"""pip install (?:--?[\w-]+ )*['"]?orchestrator(?:\[\w+\])?['"`]*(?! @ )(?:\s|$)"""
 )
 SPOKEN: Final = tracked("*.md", "*.yml", "*.yaml", "orchestrator/*.py", "packaging/*")
 
