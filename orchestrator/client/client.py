@@ -84,6 +84,11 @@ class DaemonClient:
         answer: dict[str, Any] = self._json("GET", f"/v1/plugins/{plugin_id}")
         return answer
 
+    def explanation(self, plugin_id: str) -> dict[str, Any]:
+        """What it may do as it is deployed, as JSON and as lines. Raises DaemonProblem."""
+        answer: dict[str, Any] = self._json("GET", f"/v1/plugins/{plugin_id}/explanation")
+        return answer
+
     def apply(
         self,
         paths: list[Path],

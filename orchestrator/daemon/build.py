@@ -28,6 +28,7 @@ from orchestrator.events.desk import EventDesk
 from orchestrator.manager.access import Access
 from orchestrator.manager.auditing import Clerk
 from orchestrator.manager.doors import Doors
+from orchestrator.manager.explaining import Explainer
 from orchestrator.manager.fleet import Fleet
 from orchestrator.manager.leftovers import Leftovers
 from orchestrator.manager.manager import PluginManager
@@ -212,7 +213,13 @@ async def build(
             audit=audit,
             code=code,
             ui=ui,
-            permissions=PermissionApi(manager=manager, permissions=permissions),
+            permissions=PermissionApi(
+                manager=manager,
+                permissions=permissions,
+                explainer=Explainer(
+                    probe=backends.probe, disks=backends.disks, labels=place_of(settings).labels
+                ),
+            ),
             events=EventApi(OperatorEvents(manager=manager, desk=desk, clerk=clerk)),
             rollouts=RolloutApi(RolloutCommands(manager=manager, bus=bus, clerk=clerk)),
             switch=SwitchApi(Switch(manager=manager, clerk=clerk)),
