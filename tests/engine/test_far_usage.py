@@ -163,24 +163,6 @@ async def test_an_engine_cut_off_is_an_error_until_it_is_back(
     assert len(relay.streams) == 2
 
 
-async def test_an_engine_that_hangs_gives_no_old_figures(
-    docker_world: Any, relay: EngineRelay
-) -> None:
-    container_id = await docker_world.run("sleep")
-    async with usages_at(relay.address, stale_seconds=2.5) as usages:
-        far = Far(docker_world, usages, container_id)
-        await far.read()
-        await until(lambda: len(relay.streams) == 1)
-        await asyncio.sleep(1.2)
-        relay.hang()
-        assert await far.read() is not None
-        await until(lambda: threads() == 0)  # gave up by itself
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.3):
-                await far.read()
-        await relay.cut()
-
-
 async def test_containers_beyond_the_bound_are_asked_for_single_shots(
     docker_world: Any, relay: EngineRelay
 ) -> None:

@@ -31,6 +31,8 @@ class Played:
         self.pieces, self.ends, self.every = list(pieces), ends, every
         self.asked: list[tuple[int, bytes]] = []
         self.refuses = False
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     async def __call__(self, request: bytes, writer: asyncio.StreamWriter) -> None:
         if self.refuses:
@@ -38,6 +40,7 @@ class Played:
             writer.write(head.encode() + NO_SUCH)
             return
         if b"stream=1" not in request:
+            await self.answers.wait()
             shot = line(1)
             writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(shot)}\r\n\r\n".encode() + shot)
             return
@@ -204,6 +207,20 @@ async def test_a_stream_that_says_nothing_whole_for_long_is_let_go(tmp_path: Pat
         await wait_for(streams, 2)
         await wait_for(streams, 1)
         assert played.count(b"one-shot=") == 2
+
+
+async def test_of_an_engine_that_hangs_no_old_figure_is_told(tmp_path: Path) -> None:
+    played = Played(line(2))
+    async with streams_of(tmp_path, played, stale_seconds=0.5) as streams:
+        await wait_for(streams, 2)
+        played.answers.clear()
+        assert await memory(streams) == 2
+        await until(lambda: threads() == 0)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await memory(streams)
+        played.answers.set()
+        await wait_for(streams, 2)
 
 
 async def test_dead_streams_take_no_room(tmp_path: Path) -> None:

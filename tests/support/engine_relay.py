@@ -11,15 +11,13 @@ _REQUEST = re.compile(rb"^(?:GET|POST|DELETE) (\S+) HTTP/1\.1\r\n", re.MULTILINE
 
 
 class EngineRelay:
-    """To be cut, to be back, and to hang with all its connections open."""
+    """It can be cut, and be back at the same port."""
 
     def __init__(self, path: str = "/var/run/docker.sock") -> None:
         self.asked: list[str] = []
         self._path = path
         self._port = 0
         self._server: asyncio.Server | None = None
-        self._flows = asyncio.Event()
-        self._flows.set()
         self._writers: set[asyncio.StreamWriter] = set()
 
     @classmethod
@@ -50,16 +48,12 @@ class EngineRelay:
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
-        self._flows.set()
         if self._server is not None:
             self._server.close()
         for writer in list(self._writers):
             writer.transport.abort()
         while self._writers:  # noqa: ASYNC110 - asyncio's servers give no sign
             await asyncio.sleep(0.01)
-
-    def hang(self) -> None:
-        self._flows.clear()
 
     async def _serve(self, near: asyncio.StreamReader, to_near: asyncio.StreamWriter) -> None:
         far, to_far = await asyncio.open_unix_connection(self._path)
@@ -82,7 +76,6 @@ class EngineRelay:
         while piece := await reader.read(65_536):
             if asks:
                 self.asked += [path.decode() for path in _REQUEST.findall(piece)]
-            await self._flows.wait()
             writer.write(piece)
             await writer.drain()
         with contextlib.suppress(OSError):
