@@ -18,8 +18,8 @@ from orchestrator.engine.docker_feed import Carrier, Stopped, ask_for
 from orchestrator.engine.stats_codec import decode_line, decode_usage, whole_lines
 from orchestrator.engine.usage import Usage
 
-MAX_STREAMS: Final = 64
-"""Each has a thread and a connection; containers beyond are asked for one shot each time."""
+MAX_STREAMS: Final = 256
+"""Each has a thread and a connection, 70 KiB; containers beyond are asked for single shots."""
 IDLE_SECONDS: Final = 60.0
 """A stream that nobody reads ends."""
 STALE_SECONDS: Final = 5.0

@@ -142,7 +142,7 @@ async def test_an_older_engine_knows_of_no_such_container(tmp_path: Path) -> Non
 async def test_what_nobody_can_read_is_the_engines_failure_and_told_with_its_address(
     tmp_path: Path, piece: bytes, told: str
 ) -> None:
-    async with streams_of(tmp_path, Played(piece)) as streams:
+    async with streams_of(tmp_path, Played(piece), stale_seconds=60) as streams:
         with pytest.raises(EngineFailure, match=told) as caught:
             await wait_for(streams, 2)
 
