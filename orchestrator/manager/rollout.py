@@ -256,7 +256,7 @@ class Rollouts:
         self._put(name, fall_back(rollout, reason, to=number, words=words))
         self.failed_total += 1
         # Not what it said: events reach other plugins.
-        data = {**told_of(rollout.wanted), "reason": reason, "repairs": [*words.repairs]}
+        data = told_of(rollout.wanted) | {"reason": reason, "repairs": [*words.repairs]}
         self._bus.publish(EventName.ROLLOUT_FAILED, name, data)
         if target is not None:
             self._fleet.earlier.pop(name, None)
