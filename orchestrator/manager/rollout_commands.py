@@ -18,7 +18,7 @@ from orchestrator.manager.revisions import (
     undo_target,
 )
 from orchestrator.manager.way_back import as_asked
-from orchestrator.model.audit import AuditOutcome
+from orchestrator.model.audit import AuditOutcome, evidence_of
 from orchestrator.model.events import EventName
 
 
@@ -136,7 +136,7 @@ class RolloutCommands:
 
     def _refused(self, verb: str, wish: Wish, error: OrchestratorError) -> None:
         data: dict[str, JsonValue] = {"command": f"rollout {verb}", "user": wish.who}
-        data |= {"code": error.code, "found": str(error)}
+        data |= evidence_of(error) | {"found": str(error)}
         self._clerk.rollout(AuditOutcome.REFUSED, wish.plugin_id, why=wish.why, data=data)
 
 
