@@ -44,9 +44,9 @@ class OperatorEvents:
                 )
             )
         except OrchestratorError as error:
-            self._clerk.refusal(words, error)
+            self._clerk.refusal(words, error, who=who)
             raise
-        self._clerk.command(words, {"event_id": event.event_id, "subject": subject, "who": who})
+        self._clerk.command(words, {"event_id": event.event_id, "subject": subject}, who=who)
         return event.event_id
 
     async def replay(self, event_ids: Sequence[str], plugin_id: str, *, who: str) -> dict[str, int]:
@@ -54,11 +54,16 @@ class OperatorEvents:
 
         Raises PluginNotFound, DeadLetterNotFound.
         """
-        if plugin_id:
-            self._manager.deployment(plugin_id)
-        names = [plugin_id] if plugin_id else list(self._manager.fleet.deployments)
-        replayed = await self.desk.replay(names, event_ids)
         chosen = " ".join(event_ids) or (f"--plugin {plugin_id}" if plugin_id else "--all")
+        words = f"events replay {chosen}"
+        try:
+            if plugin_id:
+                self._manager.deployment(plugin_id)
+            names = [plugin_id] if plugin_id else list(self._manager.fleet.deployments)
+            replayed = await self.desk.replay(names, event_ids)
+        except OrchestratorError as error:
+            self._clerk.refusal(words, error, who=who)
+            raise
         counts: dict[str, JsonValue] = {**replayed}
-        self._clerk.command(f"events replay {chosen}", {"replayed": counts, "who": who})
+        self._clerk.command(words, {"replayed": counts}, who=who)
         return replayed

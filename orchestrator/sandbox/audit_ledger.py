@@ -90,7 +90,7 @@ class AuditLedger:
         held = self._of(entry, kind, target)
         held.repeats = repeats
         held.times += 1
-        held.sums.update(adds)  # type: ignore[arg-type]  # seconds have fractions
+        held.sums.update(adds)
         if self._closed:  # what was under way when the broker closed: as much as it had open
             self._tell_all()
         else:

@@ -158,10 +158,9 @@ class AuditLog:
     def verify(self) -> Verdict:
         """Walk all segments from the first record to the newest. Not for the loop either."""
         for _ in range(_LOOKS):
-            snapshot = self._snapshot()
             with contextlib.suppress(FileNotFoundError):  # archived meanwhile
-                return judge(snapshot.items(), anchor=snapshot.place)
-        return judge(snapshot.items(), anchor=snapshot.place)
+                return self._judge()
+        return self._judge()
 
     def export(self) -> Iterator[bytes]:
         """Every record as a JSON line, as it lies, up to now's newest. Reading raises OSError."""
@@ -216,6 +215,10 @@ class AuditLog:
             if paths and (self._writer is None or self._writer.path != paths[-1]):
                 size = paths[-1].stat().st_size
             return Snapshot(paths=paths, last_size=size, place=self._place)
+
+    def _judge(self) -> Verdict:
+        snapshot = self._snapshot()
+        return judge(snapshot.items(), anchor=snapshot.place)
 
     def _append(self, entry: AuditEntry) -> bool:
         if self._closed:
