@@ -1,18 +1,23 @@
 """`orchestrator audit`."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
 
-from orchestrator.cli.context import client_of, instance_option, json_option
+from orchestrator.cli.context import client_of, instance_option, json_option, settings_of
 from orchestrator.cli.exits import BY_KIND
 from orchestrator.cli.moments import moment
 from orchestrator.cli.render import one_line
+from orchestrator.client.audit import AuditClient
 from orchestrator.errors import Kind
+from orchestrator.store.audit_pieces import first_break, verify_pieces
 
 COLOURS = {"done": "green", "allowed": "green", "refused": "yellow", "failed": "red"}
 
@@ -50,11 +55,18 @@ def command(
         click.echo(_line(record))
 
 
-@command.command(short_help="Walk the whole log, and see whether it was changed.")
+@command.command(short_help="Walk the whole log, or pieces of it, and see whether it was changed.")
+@click.argument("pieces", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE|FOLDER]...")
 @json_option
 @click.pass_context
-def verify(context: click.Context, *, as_json: bool) -> int:
-    """Walk the whole log; fails naming the first record that was changed, removed or moved."""
+def verify(context: click.Context, *, pieces: tuple[Path, ...], as_json: bool) -> int:
+    """Walk the whole log; fails naming the first record that was changed, removed or moved.
+
+    With FILE or FOLDER it needs no daemon, and walks archived segments and exports: each by
+    itself, and whether they follow one another.
+    """
+    if pieces:
+        return _verify_pieces(pieces, as_json=as_json)
     verdict = client_of(context.obj).audit_verify()
     if as_json:
         click.echo(json.dumps(verdict, indent=2))
@@ -69,7 +81,70 @@ def verify(context: click.Context, *, as_json: bool) -> int:
 @click.pass_context
 def export(context: click.Context) -> None:
     """Print every record as a JSON line, with its place in the chain."""
-    sys.stdout.buffer.write(client_of(context.obj).audit_export())
+    for piece in AuditClient(settings_of(context.obj).socket).audit_export():
+        sys.stdout.buffer.write(piece)
+
+
+@command.command(short_help="Move old records to another folder.")
+@click.argument("folder", metavar="FOLDER")
+@click.option(
+    "--before", metavar="WHEN", required=True, help="Older ones: 30s, 10m, 2h, 90d or an ISO time."
+)
+@click.option("--reason", metavar="TEXT", default="", help="Why; it goes into the audit log.")
+@json_option
+@click.pass_context
+def archive(
+    context: click.Context, *, folder: str, before: str, reason: str, as_json: bool
+) -> None:
+    """Move segments whose records are all older to FOLDER, so that the log gets shorter.
+
+    What is left stays verifiable, and so does what was moved: `audit verify FOLDER`.
+    """
+    target = Path(os.path.abspath(folder))  # noqa: PTH100 - `..` goes, links stay
+    made = AuditClient(settings_of(context.obj).socket).audit_archive(
+        target, moment(before, "--before"), why=reason
+    )
+    if as_json:
+        click.echo(json.dumps(made, indent=2))
+    elif made["segments"]:
+        last = made["archived"]["sequence"]
+        click.echo(
+            f"records {made['first']} to {last} are in {target}: "
+            f"{made['segments']} segments, {made['bytes']:,} bytes"
+        )
+    else:
+        click.echo("no segment is wholly older: nothing was moved")
+
+
+def _verify_pieces(paths: tuple[Path, ...], *, as_json: bool) -> int:
+    chained = verify_pieces(paths)
+    broken = first_break(chained)
+    if as_json:
+        rows = [
+            {
+                "file": str(it.piece.path),
+                "first": it.piece.start.sequence + 1,
+                "records": it.piece.records,
+                "last": asdict(it.piece.last),
+                "joint": it.joint,
+                "found": str(it.first_break) if it.first_break is not None else "",
+            }
+            for it in chained
+        ]
+        click.echo(json.dumps({"intact": broken is None, "pieces": rows}, indent=2))
+        return 0 if broken is None else BY_KIND[Kind.CONFLICT]
+    for it in chained:
+        mark = "✔" if it.first_break is None else "✖"
+        span = f"records {it.piece.start.sequence + 1} to {it.piece.last.sequence}"
+        text = f"{mark} {it.piece.path.name}: {span}; {it.joint}"
+        click.echo(one_line(text, 300))
+    if broken is not None:
+        found = f"{broken.piece.path.name}: {broken.first_break}"
+        click.echo(f"{click.style('✖', fg='red')} {one_line(found, 400)}")
+        return BY_KIND[Kind.CONFLICT]
+    total = sum(it.piece.records for it in chained)
+    click.echo(f"{click.style('✔', fg='green')} {total} records, none changed")
+    return 0
 
 
 def _line(record: Mapping[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """What every command needs to know: which instance, where its socket is, where the policy lies."""
 
 import os
-import pwd
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -102,11 +101,3 @@ def config_file(option: str | None) -> Path | None:
 def manifest_paths(arguments: tuple[str, ...]) -> list[Path]:
     """Absolute paths of manifests; `manifests/` where none are named."""
     return [Path(os.path.abspath(text)) for text in arguments or ("manifests",)]  # noqa: PTH100 - `..` goes, links stay
-
-
-def user_name() -> str:
-    """Who types: whoever may open the daemon's socket is believed."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"

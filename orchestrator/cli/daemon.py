@@ -95,7 +95,7 @@ def restart(settings: DaemonSettings) -> None:
     before = DaemonClient(settings.socket).status()
     began = time.monotonic()
     if before["supervisor"]:
-        client.shut_down(down=False, volumes=False)
+        client.shut_down(down=False, volumes=False, reason="daemon restart")
         after = _other(client, int(before["pid"]))
     else:
         _spawn(settings, follow=True)

@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.context import instance_option, json_option, settings_of, user_name
+from orchestrator.cli.context import instance_option, json_option, settings_of
 from orchestrator.cli.render import one_line, printable, table
 from orchestrator.client.events import EventsClient
+from orchestrator.client.user import user_name
 from orchestrator.errors import Kind, OrchestratorError
 
 WIDTH = 300

@@ -12,12 +12,12 @@ from orchestrator.cli.context import (
     json_option,
     reason_option,
     settings_of,
-    user_name,
 )
 from orchestrator.cli.exits import BY_KIND, OK
 from orchestrator.cli.gitops_pin import command as pin
 from orchestrator.cli.render import fields, one_line, table
 from orchestrator.client.gitops import GitOpsClient
+from orchestrator.client.user import user_name
 from orchestrator.errors import Kind
 
 COLOURS: Final = {

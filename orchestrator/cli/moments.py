@@ -12,7 +12,7 @@ _AGO: Final = re.compile(r"([0-9]+)([smhd])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
-def moment(text: str) -> float:
+def moment(text: str, option: str = "--since") -> float:
     """Seconds since the epoch of `30s`, `10m`, `2h`, `1d` ago, or of an ISO time."""
     ago = _AGO.fullmatch(text)
     if ago:
@@ -21,5 +21,5 @@ def moment(text: str) -> float:
         return datetime.fromisoformat(text).timestamp()
     except ValueError as error:
         raise click.BadParameter(
-            f"found {text!r}, expected 30s, 10m, 2h, 1d or an ISO time", param_hint="--since"
+            f"found {text!r}, expected 30s, 10m, 2h, 1d or an ISO time", param_hint=option
         ) from error

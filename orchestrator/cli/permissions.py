@@ -12,10 +12,10 @@ from orchestrator.cli.context import (
     instance_option,
     json_option,
     reason_option,
-    user_name,
 )
 from orchestrator.cli.exits import BY_KIND, OK
 from orchestrator.cli.render import one_line, printable, table
+from orchestrator.client.user import user_name
 from orchestrator.errors import Kind
 
 WIDTH = 300

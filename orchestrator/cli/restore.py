@@ -10,6 +10,7 @@ import click
 from orchestrator.cli.context import instance_option, settings_of
 from orchestrator.client.client import DaemonClient, DaemonNotRunning
 from orchestrator.client.spawn import spawn, wait_for_end
+from orchestrator.client.user import user_name
 from orchestrator.clock import SystemClock
 from orchestrator.daemon.backends import docker_backends
 from orchestrator.daemon.restore import instance_lock, restore
@@ -42,7 +43,7 @@ def command(file: str, *, no_volumes: bool, yes: bool, instance: str | None) -> 
     was_running = client.is_running()
     if was_running:
         with contextlib.suppress(DaemonNotRunning):
-            client.shut_down(down=False, volumes=False)
+            client.shut_down(down=False, volumes=False, reason="restore")
         wait_for_end(settings.lock_file)
     try:
         with instance_lock(settings):
@@ -68,7 +69,12 @@ def command(file: str, *, no_volumes: bool, yes: bool, instance: str | None) -> 
 async def _restore(settings: DaemonSettings, source: Path, *, with_volumes: bool) -> Restored:
     async with docker_backends(settings) as backends:
         return await restore(
-            settings, backends, source, clock=SystemClock(), with_volumes=with_volumes
+            settings,
+            backends,
+            source,
+            clock=SystemClock(),
+            with_volumes=with_volumes,
+            who=user_name(),
         )
 
 

@@ -12,9 +12,9 @@ from orchestrator.cli.context import (
     instance_option,
     json_option,
     reason_option,
-    user_name,
 )
 from orchestrator.cli.render import one_line, table, words_lines
+from orchestrator.client.user import user_name
 
 COLOURS = {"healthy": "green", "failed": "red", "progressing": "yellow", "pending": "yellow"}
 WIDTH = 300

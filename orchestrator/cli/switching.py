@@ -6,7 +6,8 @@ from typing import Final
 
 import click
 
-from orchestrator.cli.context import client_of, user_name
+from orchestrator.cli.context import client_of
+from orchestrator.client.user import user_name
 
 DONE: Final[Mapping[str, str]] = MappingProxyType(
     {

@@ -17,7 +17,6 @@ from orchestrator.cli.context import (
     instance_option,
     manifest_paths,
     settings_of,
-    user_name,
 )
 from orchestrator.cli.exits import BY_KIND, OK
 from orchestrator.cli.gitops import exit_code, show, until_settled
@@ -29,6 +28,7 @@ from orchestrator.client.client import DaemonClient, DaemonNotRunning
 from orchestrator.client.gitops import GitOpsClient
 from orchestrator.client.settled import fell_short, settled
 from orchestrator.client.spawn import spawn, wait_for_end
+from orchestrator.client.user import user_name
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.model.load import load_instance_config, load_manifests
@@ -144,7 +144,9 @@ def _follow_git(
         followed = client.follow(over, policy, who=user_name(), monitoring=monitoring)
     except BaseException:
         if ours and not client.plugins():
-            client.shut_down(down=False, volumes=False)  # nothing half started
+            client.shut_down(
+                down=False, volumes=False, reason="up came to nothing"
+            )  # nothing half started
             wait_for_end(settings.lock_file)
         raise
     click.echo(f"following {printable(followed['url'])} {printable(followed['ref'])}", err=True)
@@ -181,7 +183,9 @@ def _apply(
         return client.apply(list(manifests), policy, environment, monitoring=monitoring)
     except BaseException:
         if ours and not client.plugins():
-            client.shut_down(down=False, volumes=False)  # nothing half started
+            client.shut_down(
+                down=False, volumes=False, reason="up came to nothing"
+            )  # nothing half started
             wait_for_end(settings.lock_file)
         raise
 

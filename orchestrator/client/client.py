@@ -17,12 +17,14 @@ from urllib.parse import quote, urlencode
 from orchestrator.client.lines import lines_of
 from orchestrator.client.problem import problem_of
 from orchestrator.client.reach import COMING_SECONDS, connect, reach
+from orchestrator.client.user import user_name
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.version import CORE_VERSION
 
 DEFAULT_SECONDS: Final = 30.0
 DOWN_SECONDS: Final = 300.0
 VERSION_HEADER: Final = "X-Orchestrator-Version"
+USER_HEADER: Final = "X-Orchestrator-User"
 STOPPING: Final = b'"code": "daemon_stopping"'
 _AGAIN_SECONDS: Final = 0.05
 
@@ -115,10 +117,11 @@ class DaemonClient:
         answer: dict[str, Any] = self._json("GET", "/v1/monitoring")
         return answer
 
-    def shut_down(self, *, down: bool, volumes: bool) -> dict[str, Any]:
+    def shut_down(self, *, down: bool, volumes: bool, reason: str = "") -> dict[str, Any]:
         """End the daemon; with `down` the plugins first."""
         wish = {"down": down, "volumes": volumes}
-        answer: dict[str, Any] = self._json("POST", "/v1/shutdown", wish, seconds=DOWN_SECONDS)
+        path = f"/v1/shutdown?{urlencode({'reason': reason})}"
+        answer: dict[str, Any] = self._json("POST", path, wish, seconds=DOWN_SECONDS)
         return answer
 
     def events(self, plugin_id: str | None = None) -> list[dict[str, Any]]:
@@ -140,11 +143,6 @@ class DaemonClient:
         """Whether the audit log is whole."""
         answer: dict[str, Any] = self._json("GET", "/v1/audit/verify", seconds=600.0)
         return answer
-
-    def audit_export(self) -> bytes:
-        """Every audit record as a JSON line."""
-        with contextlib.closing(self._open(600.0)) as connection:
-            return self._read(self._send(connection, "GET", "/v1/audit/export", None, {}))
 
     def logs(
         self, plugin_id: str, *, follow: bool, since: float, tail: int
@@ -317,7 +315,8 @@ class DaemonClient:
         with self._while_it_lives():
             # A daemon that refuses a body answers before it has read it all: read that answer.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                connection.request(method, path, body=body, headers=headers)
+                told = {USER_HEADER: user_name(), **headers}
+                connection.request(method, path, body=body, headers=told)
             response = connection.getresponse()
             if response.length is None and not response.chunked:  # cut within its head
                 raise http.client.IncompleteRead(b"")

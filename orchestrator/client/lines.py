@@ -8,6 +8,14 @@ from typing import Any, Final
 _CHUNK: Final = 65_536
 
 
+def pieces_of(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """An answer of any length as it comes. Raises http.client.IncompleteRead where it is cut."""
+    while data := response.read1(_CHUNK):
+        yield data
+    if response.length:
+        raise http.client.IncompleteRead(b"")
+
+
 def lines_of(response: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
     """Each line once it is whole. Raises http.client.IncompleteRead where the answer is cut.
 

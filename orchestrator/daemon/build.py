@@ -26,6 +26,7 @@ from orchestrator.daemon.state import open_state
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.events.desk import EventDesk
 from orchestrator.manager.access import Access
+from orchestrator.manager.audit_archiving import AuditArchiving
 from orchestrator.manager.auditing import Clerk
 from orchestrator.manager.doors import Doors
 from orchestrator.manager.explaining import Explainer
@@ -210,7 +211,8 @@ async def build(
             logs=logs,
             probe=backends.probe,
             bus=bus,
-            audit=audit,
+            clerk=clerk,
+            archiving=AuditArchiving(log=audit, store=store, clerk=clerk, clock=clock),
             code=code,
             ui=ui,
             permissions=PermissionApi(

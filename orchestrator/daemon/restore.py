@@ -13,6 +13,7 @@ from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.daemon.state import open_state
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.manager.backups import tidy
+from orchestrator.manager.manager import OPERATOR
 from orchestrator.manager.restoring import (
     Ground,
     Restored,
@@ -60,14 +61,20 @@ def take_lock(settings: DaemonSettings) -> int:
 
 
 async def restore(
-    settings: DaemonSettings, backends: Backends, source: Path, *, clock: Clock, with_volumes: bool
+    settings: DaemonSettings,
+    backends: Backends,
+    source: Path,
+    *,
+    clock: Clock,
+    with_volumes: bool,
+    who: str = OPERATOR,
 ) -> Restored:
     """The instance's lock is held. Raises what `stage` and `finish` raise."""
     with closing(open_state(settings, now=clock.now())) as store:
         ground = _ground(settings, backends, store, clock)
         await tidy(backends.engine, ground.place.labels)
         unfinished(settings.folder)  # one that could not be ended gives way when this one is whole
-        stage(source, settings.folder, with_volumes=with_volumes)
+        stage(source, settings.folder, with_volumes=with_volumes, who=who)
         return await finish(ground)
 
 

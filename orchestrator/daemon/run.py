@@ -21,8 +21,10 @@ from orchestrator.daemon.logs import LogFormat, log_event, set_up_log
 from orchestrator.daemon.placed import runs_in_engine
 from orchestrator.daemon.restore import DaemonRunning, go_on, take_lock
 from orchestrator.daemon.settings import DaemonSettings
+from orchestrator.daemon.started import Started, user_of_process
 from orchestrator.daemon.supervise import supervised
 from orchestrator.daemon.systemd import Supervisor
+from orchestrator.manager.auditing import Clerk
 from orchestrator.server.front import FrontProtocol
 from orchestrator.version import CORE_VERSION
 
@@ -55,7 +57,8 @@ def run(
     set_up_log(settings.log_file, LogFormat(settings.log_format), on_stderr=on_stderr)
     if entrance is None or not entrance.is_ours():
         entrance = Entrance.open(settings.socket, descriptors=supervisor.descriptors)
-    uvloop.run(_main(settings, entrance, supervisor))
+    started = Started(following=follow, who="" if supervisor.name else user_of_process())
+    uvloop.run(_main(settings, entrance, supervisor, started))
 
 
 def _lock(settings: DaemonSettings, *, kept: bool, following: bool) -> None:
@@ -76,13 +79,17 @@ def _lock(settings: DaemonSettings, *, kept: bool, following: bool) -> None:
         time.sleep(_LOOK_SECONDS)
 
 
-async def _main(settings: DaemonSettings, entrance: Entrance, supervisor: Supervisor) -> None:
+async def _main(
+    settings: DaemonSettings, entrance: Entrance, supervisor: Supervisor, started: Started
+) -> None:
     ending = Ending()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ending.ask)
     async with docker_backends(settings) as backends:
         await go_on(settings, backends, clock=SystemClock())
-        await serve(settings, backends, ending, entrance=entrance, supervisor=supervisor)
+        await serve(
+            settings, backends, ending, entrance=entrance, supervisor=supervisor, started=started
+        )
 
 
 async def serve(
@@ -92,6 +99,7 @@ async def serve(
     *,
     entrance: Entrance,
     supervisor: Supervisor,
+    started: Started | None = None,
 ) -> None:
     """The whole daemon over any backends, until `ending`."""
     build_daemon = build(
@@ -104,6 +112,9 @@ async def serve(
     )
     async with build_daemon as daemon:
         daemon.bus.listen(log_event)
+        clerk = Clerk(daemon.audit, SystemClock())
+        began = started or Started()
+        clerk.daemon(began.words, {**began.data(), "supervisor": supervisor.name}, who=began.who)
         async with asyncio.TaskGroup() as group:
             own = _tasks(daemon)
             daemon.monitoring.instruments.happenings.expect(own)
@@ -121,6 +132,7 @@ async def serve(
                 await ending.stop.wait()
             finally:
                 supervisor.notify("STOPPING=1")
+                clerk.daemon("daemon ends", {"pid": os.getpid()})
                 entrance.withdraw()
                 await asyncio.sleep(0)  # who found the socket until now is still let in
                 server.close()

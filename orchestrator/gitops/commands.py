@@ -94,10 +94,10 @@ class GitOpsCommands:
             source = await self._follow(wish, config, over)
             self._monitor(config, by_command=monitoring)
         except OrchestratorError as error:
-            self._clerk.refusal(words, error)
+            self._clerk.refusal(words, error, who=wish.who, why=wish.why)
             raise
         data: dict[str, JsonValue] = {"url": source.url, "ref": source.ref, "path": source.path}
-        self._clerk.command(words, {**data, "user": wish.who})
+        self._clerk.command(words, data, who=wish.who, why=wish.why)
         return source
 
     def status(self) -> GitOpsStatus | None:
@@ -243,11 +243,10 @@ class GitOpsCommands:
         self._gitops.wake()
 
     def _done(self, verb: str, wish: Wish, answer: Mapping[str, JsonValue]) -> None:
-        data = {**answer, "user": wish.who, "reason": wish.why}
-        self._clerk.command(f"gitops {verb}", data)
+        self._clerk.command(f"gitops {verb}", answer, who=wish.who, why=wish.why)
 
     def _refused(self, verb: str, wish: Wish, error: OrchestratorError) -> OrchestratorError:
-        self._clerk.refusal(f"gitops {verb}", error)
+        self._clerk.refusal(f"gitops {verb}", error, who=wish.who, why=wish.why)
         return error
 
 

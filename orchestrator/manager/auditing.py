@@ -1,6 +1,9 @@
 """What the fleet does, taken down in the audit log: a listener on the bus, and the decisions."""
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -12,8 +15,10 @@ from orchestrator.manager.deployment import Deployment
 from orchestrator.manager.held import HeldUpdate
 from orchestrator.model.audit import AuditAction, AuditEntry, Auditor, AuditOutcome, evidence_of
 from orchestrator.model.events import EventName, PluginEvent
+from orchestrator.model.policy import SecurityPolicy
 
 MAX_WHY_CHARACTERS: Final = 2_000
+_SHOWN_CHARACTERS: Final = 1_000
 _TAKEN_DOWN: Final[Mapping[str, tuple[AuditAction, AuditOutcome]]] = MappingProxyType(
     {
         EventName.PLUGIN_STARTED: (AuditAction.PLUGIN_START, AuditOutcome.DONE),
@@ -57,19 +62,39 @@ class Clerk:
         why = str(data.pop("why", "") or data.pop("reason", "") or data.get("detail", ""))
         self._write(action, outcome, why=why, data=data, plugin_id=event.subject)
 
-    def command(self, words: str, data: Mapping[str, JsonValue]) -> None:
+    def command(
+        self, words: str, data: Mapping[str, JsonValue], *, who: str, why: str = ""
+    ) -> None:
         """An operator's command that was carried out, or accepted to be."""
-        self._write(AuditAction.COMMAND, AuditOutcome.DONE, why=words, data=data, actor="operator")
+        told = {**data, **_from(who, why)}
+        self._write(AuditAction.COMMAND, AuditOutcome.DONE, why=words, data=told, actor="operator")
 
-    def refusal(self, words: str, error: OrchestratorError) -> None:
+    def refusal(self, words: str, error: OrchestratorError, *, who: str, why: str = "") -> None:
         """A command that was refused, and why."""
-        data: dict[str, JsonValue] = {"command": words, **evidence_of(error)}
+        data: dict[str, JsonValue] = {
+            "command": words,
+            **evidence_of(error),
+            **_from(who, why),
+        }
         self._write(
             AuditAction.COMMAND,
             AuditOutcome.REFUSED,
             why=str(error)[:MAX_WHY_CHARACTERS],
             data=data,
             actor="operator",
+        )
+
+    def daemon(
+        self, words: str, data: Mapping[str, JsonValue], *, who: str = "", why: str = ""
+    ) -> None:
+        """The daemon begins or ends; `who` is empty where no command said so."""
+        told = {**data, **_from(who, why)} if who else data
+        self._write(
+            AuditAction.DAEMON,
+            AuditOutcome.DONE,
+            why=words,
+            data=told,
+            actor="operator" if who else "orchestrator",
         )
 
     def decisions(self, deployments: Iterable[Deployment]) -> None:
@@ -154,3 +179,31 @@ class Clerk:
                 data=data,
             )
         )
+
+
+def _from(who: str, reason: str) -> dict[str, JsonValue]:
+    return {"user": who, "reason": reason} if reason else {"user": who}
+
+
+def policy_told(
+    config: Path | None, before: SecurityPolicy, after: SecurityPolicy
+) -> dict[str, JsonValue]:
+    """Under which policy a command was carried out, and what it changed of it. Pure."""
+    was, now = before.model_dump(mode="json"), after.model_dump(mode="json")
+    changed = [name for name in now if was.get(name) != now[name]]
+    return {
+        "config": str(config) if config is not None else "",
+        "policy_digest": _digest(now),
+        "policy_changed": {
+            name: {"before": _shown(was.get(name)), "after": _shown(now[name])} for name in changed
+        },
+    }
+
+
+def _shown(value: JsonValue) -> JsonValue:
+    """A field of the policy, or its digest where it is too long for a record."""
+    return value if len(json.dumps(value)) <= _SHOWN_CHARACTERS else f"sha256:{_digest(value)}"
+
+
+def _digest(value: JsonValue) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pydantic import JsonValue
+
 from orchestrator.clock import Clock
 from orchestrator.engine.base import (
     LABEL_PLUGIN,
@@ -41,6 +43,7 @@ from orchestrator.manager.backup_file import (
 )
 from orchestrator.manager.deployment import Place
 from orchestrator.manager.fleet import Fleet
+from orchestrator.manager.manager import OPERATOR
 from orchestrator.model.container import ContainerPhase, VolumeMount
 from orchestrator.policy.compile import volume_name
 from orchestrator.store.audit_log import AuditLog
@@ -112,7 +115,7 @@ class Backups:
         self._clock = clock
         self._one = asyncio.Lock()
 
-    async def make(self, path: Path, *, with_volumes: bool) -> Made:
+    async def make(self, path: Path, *, with_volumes: bool, who: str = OPERATOR) -> Made:
         """Write a backup to `path`, which must be free.
 
         Raises BackupFailed, BackupBusy, StoreUnavailable, EngineUnavailable.
@@ -124,9 +127,10 @@ class Backups:
             async with self._one:
                 made = await self._make(path, with_volumes=with_volumes)
         except OrchestratorError as error:
-            self._clerk.refusal(words, error)
+            self._clerk.refusal(words, error, who=who)
             raise
-        self._clerk.command(words, {"sha256_of_manifest": made.digest, "bytes": made.bytes})
+        data: dict[str, JsonValue] = {"sha256_of_manifest": made.digest, "bytes": made.bytes}
+        self._clerk.command(words, data, who=who)
         return made
 
     async def _make(self, path: Path, *, with_volumes: bool) -> Made:

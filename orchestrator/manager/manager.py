@@ -13,7 +13,7 @@ from orchestrator.engine.networks import NetworkStore
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.manager.admission import check_host
-from orchestrator.manager.auditing import Clerk
+from orchestrator.manager.auditing import Clerk, policy_told
 from orchestrator.manager.commitment import take_in, write_wanted
 from orchestrator.manager.deployment import Deployment, Inputs, Place, to_record
 from orchestrator.manager.desired import merge
@@ -115,6 +115,7 @@ class PluginManager:
         environment: str | None = None,
         *,
         monitoring: bool | None = None,
+        who: str = OPERATOR,
     ) -> list[str]:
         """Make what `paths` hold wanted; the names of the plugins they hold.
 
@@ -124,18 +125,20 @@ class PluginManager:
         async with self.one:
             where = f" --environment {environment}" if environment is not None else ""
             words = f"up {' '.join(map(str, paths))}{where}"
+            before = self.policy
             try:
                 manifests = load_manifests(paths, environment)
                 told = load_instance_config(config) if config is not None else InstanceConfig()
-                note = Note(who=OPERATOR, why=words)
+                note = Note(who=who, why=words)
                 names = await self._apply(manifests, paths, told.policy, note)
                 self.fleet.monitoring = store_monitoring(
                     self.fleet.store, told.monitoring, by_command=monitoring
                 )
             except OrchestratorError as error:
-                self._clerk.refusal(words, error)
+                self._clerk.refusal(words, error, who=who)
                 raise
-            self._clerk.command(words, {"plugins": [*names]})
+            under = policy_told(config, before, self.policy)
+            self._clerk.command(words, {"plugins": [*names], **under}, who=who)
             return names
 
     async def _apply(
@@ -236,11 +239,11 @@ class PluginManager:
         if asked and old.inputs != new.inputs:
             fleet.store.put_all(DESIRED, {name: to_record(new.inputs)})
 
-    async def down(self, *, with_volumes: bool) -> tuple[int, int]:
+    async def down(self, *, with_volumes: bool, who: str = OPERATOR) -> tuple[int, int]:
         """Stop everything in order, then take away what is left; (containers, volumes) swept."""
         async with self.one:
-            self._clerk.command("down", {"volumes": with_volumes})
-            note = Note(who=OPERATOR, why="down")
+            self._clerk.command("down", {"volumes": with_volumes}, who=who)
+            note = Note(who=who, why="down")
             self._commit({}, self.policy, note, named=set(), held={})
             try:
                 async with asyncio.timeout(DOWN_SECONDS):

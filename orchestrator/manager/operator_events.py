@@ -45,9 +45,9 @@ class OperatorEvents:
                 )
             )
         except OrchestratorError as error:
-            self._clerk.refusal(words, error)
+            self._clerk.refusal(words, error, who=who)
             raise
-        self._clerk.command(words, {"event_id": event.event_id, "subject": subject, "who": who})
+        self._clerk.command(words, {"event_id": event.event_id, "subject": subject}, who=who)
         return event.event_id
 
     async def dead(self, plugin_id: str, *, count: int) -> list[DeadLetter]:
@@ -67,11 +67,15 @@ class OperatorEvents:
 
         Raises PluginNotFound, DeadLetterNotFound.
         """
-        await self.dead(plugin_id, count=1)
-        discarded = await self.desk.discard(plugin_id, event_ids)
-        counts: dict[str, JsonValue] = {**discarded}
         words = f"events discard {_chosen(event_ids, plugin_id)}"
-        self._clerk.command(words, {"discarded": counts, "who": who})
+        try:
+            await self.dead(plugin_id, count=1)
+            discarded = await self.desk.discard(plugin_id, event_ids)
+        except OrchestratorError as error:
+            self._clerk.refusal(words, error, who=who)
+            raise
+        counts: dict[str, JsonValue] = {**discarded}
+        self._clerk.command(words, {"discarded": counts}, who=who)
         return discarded
 
     async def replay(self, event_ids: Sequence[str], plugin_id: str, *, who: str) -> dict[str, int]:
@@ -79,13 +83,17 @@ class OperatorEvents:
 
         Raises PluginNotFound, DeadLetterNotFound.
         """
-        if plugin_id:
-            self._manager.deployment(plugin_id)
-        names = [plugin_id] if plugin_id else list(self._manager.fleet.deployments)
-        replayed = await self.desk.replay(names, event_ids)
-        counts: dict[str, JsonValue] = {**replayed}
         words = f"events replay {_chosen(event_ids, plugin_id)}"
-        self._clerk.command(words, {"replayed": counts, "who": who})
+        try:
+            if plugin_id:
+                self._manager.deployment(plugin_id)
+            names = [plugin_id] if plugin_id else list(self._manager.fleet.deployments)
+            replayed = await self.desk.replay(names, event_ids)
+        except OrchestratorError as error:
+            self._clerk.refusal(words, error, who=who)
+            raise
+        counts: dict[str, JsonValue] = {**replayed}
+        self._clerk.command(words, {"replayed": counts}, who=who)
         return replayed
 
 

@@ -10,7 +10,7 @@ import asyncio
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +32,7 @@ from orchestrator.manager.backup_file import (
     VolumePart,
 )
 from orchestrator.manager.deployment import Place
+from orchestrator.manager.manager import OPERATOR
 from orchestrator.manager.restored_logs import (
     fate_of_log,
     replace_events,
@@ -42,7 +43,8 @@ from orchestrator.model.audit import AuditAction, AuditEntry, AuditOutcome
 from orchestrator.model.container import VolumeMount
 from orchestrator.policy.baseline import DATA_TARGET
 from orchestrator.policy.compile import volume_name
-from orchestrator.store.audit_chain import Anchor, verify
+from orchestrator.store.audit_archive import judge
+from orchestrator.store.audit_chain import Anchor
 from orchestrator.store.audit_log import ANCHOR_KIND, AuditLog, anchor_records
 from orchestrator.store.base import RecordStore
 from orchestrator.store.copy import check_database
@@ -76,6 +78,8 @@ class Order:
     audit: AuditPlace
     events: bool
     volumes: tuple[VolumePart, ...]
+    user: str = OPERATOR
+    """Who said so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +109,7 @@ class Ground:
 _ORDERS = TypeAdapter(Order)
 
 
-def stage(source: Path, folder: Path, *, with_volumes: bool) -> Order:
+def stage(source: Path, folder: Path, *, with_volumes: bool, who: str = OPERATOR) -> Order:
     """Check the file and lay it out; after this the new state counts.
 
     Raises BackupInvalid, DiskFull, and OSError; then nothing has changed.
@@ -118,7 +122,7 @@ def stage(source: Path, folder: Path, *, with_volumes: bool) -> Order:
         free = shutil.disk_usage(folder).free
         if free < size + _SPARE_BYTES:
             raise DiskFull(f"{folder}: found {free} bytes free, expected {size + _SPARE_BYTES}")
-        order = _order(source, backup, with_volumes=with_volumes)
+        order = replace(_order(source, backup, with_volumes=with_volumes), user=who)
         try:
             _lay_out(backup, order, draft)
         except BaseException:
@@ -174,6 +178,7 @@ async def finish(ground: Ground) -> Restored:
         "of_instance": order.of_instance,
         "records": order.records,
         "volumes": [volume.plugin_id for volume in order.volumes],
+        "user": order.user,
     }
     _record(ground, AuditOutcome.DONE, f"restored from {order.source}; {audit}", data)
     done = ground.folder / _DONE
@@ -191,7 +196,7 @@ def _check_audit(backup: BackupFile) -> None:
     """The log in the file is whole, and ends where its manifest says."""
     place = backup.manifest.audit
     anchor = Anchor(sequence=place.sequence, hash=place.hash)
-    found = verify(
+    found = judge(
         (item for name in backup.audit_segments for item in backup.audit_items(name)),
         anchor=anchor,
     )

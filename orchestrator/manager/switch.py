@@ -45,10 +45,10 @@ class Switch:
             try:
                 changed = await self._want(words, wish, state)
             except OrchestratorError as error:
-                self._clerk.refusal(words, error)
+                self._clerk.refusal(words, error, who=wish.who, why=wish.why)
                 raise
             told: dict[str, JsonValue] = {"plugins": [wish.plugin_id], "changed": changed}
-            self._clerk.command(words, {**told, "user": wish.who, "reason": wish.why})
+            self._clerk.command(words, told, who=wish.who, why=wish.why)
             return changed
 
     async def _want(self, words: str, wish: Wish, state: WantedState | None) -> bool:

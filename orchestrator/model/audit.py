@@ -16,6 +16,8 @@ class AuditAction(StrEnum):
 
     COMMAND = "command"
     """An operator's command that changes something."""
+    DAEMON = "daemon"
+    """The daemon itself was started, taken over from, or ended."""
     POLICY_DECISION = "policy_decision"
     PLUGIN_START = "plugin_start"
     PLUGIN_STOP = "plugin_stop"

@@ -15,11 +15,10 @@ from typing import Final, Protocol
 from pydantic import JsonValue
 
 from orchestrator.errors import Kind
-from orchestrator.model.audit import AuditAction, AuditEntry, Auditor, AuditOutcome
+from orchestrator.model.audit import AuditAction, AuditEntry, AuditOutcome
+from orchestrator.sandbox.audit_ledger import AuditLedger
 
 PROBLEM_TYPE: Final = "application/problem+json"
-FLOOD_SECONDS: Final = 10.0
-"""Refusals that a plugin can have without end are taken down once in so long, with their number."""
 
 
 class Broker(Protocol):
@@ -90,6 +89,7 @@ _REPEATED: Final = frozenset(
         RefusalCode.STORE_UNAVAILABLE,
     }
 )
+"""A client meets them again and again by its nature."""
 _FAILED: Final = frozenset(
     {
         RefusalCode.NAME_NOT_RESOLVED,
@@ -136,63 +136,40 @@ def problem(refused: Refused) -> bytes:
 
 
 class RefusalLog:
-    """Counts every refusal of one plugin and takes it down."""
+    """Counts every refusal of one plugin and takes it down, within the ledger's bound."""
 
     def __init__(
         self,
         *,
         plugin_id: str,
         action: AuditAction,
-        auditor: Auditor,
+        ledger: AuditLedger,
         now: Callable[[], float],
         repeated: frozenset[RefusalCode] = frozenset(),
         total: Counter[str] | None = None,
     ) -> None:
-        """`repeated`: what else comes without end here; `total` counts beyond this log's life."""
+        """`repeated`: what else comes again and again; `total` counts beyond this log's life."""
         self.counts: Counter[RefusalCode] = Counter()
         self._total: Counter[str] = Counter() if total is None else total
         self._plugin_id = plugin_id
         self._action = action
-        self._auditor = auditor
+        self._ledger = ledger
         self._now = now
         self._repeated = _REPEATED | repeated
-        self._told_at: dict[RefusalCode, float] = {}
-        self._untold: dict[RefusalCode, tuple[Refused, int]] = {}
 
     def note(self, refused: Refused) -> None:
         """One refusal. A plugin that repeats it without end fills no disk of ours."""
-        self.counts[refused.code] += 1
-        self._total[refused.code] += 1
-        told_at = self._told_at.get(refused.code)
-        _, times = self._untold.pop(refused.code, (refused, 0))
-        if told_at is not None and 0 <= self._now() - told_at < FLOOD_SECONDS:
-            self._untold[refused.code] = (refused, times + 1)
-        else:
-            self._record(refused, times + 1)
-
-    def flush(self) -> None:
-        """Take down what was held back: the broker closes."""
-        for refused, times in self._untold.values():
-            self._record(refused, times)
-        self._untold.clear()
-
-    def _record(self, refused: Refused, times: int) -> None:
-        now = self._now()
-        if refused.code in self._repeated:
-            self._told_at[refused.code] = now
-        evidence: dict[str, JsonValue] = {"code": refused.code, **refused.evidence}
-        if times > 1:
-            evidence["times"] = times
-        self._auditor.record(
-            AuditEntry(
-                at=now,
-                actor=f"plugin:{self._plugin_id}",
-                action=AuditAction.QUOTA
-                if refused.code is RefusalCode.QUOTA_EXCEEDED
-                else self._action,
-                outcome=AuditOutcome.FAILED if refused.code in _FAILED else AuditOutcome.REFUSED,
-                plugin_id=self._plugin_id,
-                why=refused.detail,
-                data=evidence,
-            )
+        code = refused.code
+        self.counts[code] += 1
+        self._total[code] += 1
+        quota = code is RefusalCode.QUOTA_EXCEEDED
+        entry = AuditEntry(
+            at=self._now(),
+            actor=f"plugin:{self._plugin_id}",
+            action=AuditAction.QUOTA if quota else self._action,
+            outcome=AuditOutcome.FAILED if code in _FAILED else AuditOutcome.REFUSED,
+            plugin_id=self._plugin_id,
+            why=refused.detail,
+            data={"code": code, **refused.evidence},
         )
+        self._ledger.note(entry, kind=code, target=refused.evidence, repeats=code in self._repeated)

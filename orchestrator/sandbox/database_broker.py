@@ -15,6 +15,7 @@ from typing import Final
 from orchestrator.clock import Clock
 from orchestrator.model.audit import AuditAction, Auditor
 from orchestrator.model.databases import TcpAddress, UnixAddress
+from orchestrator.sandbox.audit_ledger import AuditLedger
 from orchestrator.sandbox.broker import RefusalCode, RefusalLog, Refused
 from orchestrator.sandbox.database_ledger import DatabaseLedger
 from orchestrator.sandbox.database_target import DatabaseTarget
@@ -54,10 +55,11 @@ class DatabaseBroker:
         self._targets = targets
         self._meter = meter
         self._limits = limits or DatabaseLimits()
+        self._entries = AuditLedger(auditor=auditor, now=clock.now, monotonic=clock.monotonic)
         self._refusals = RefusalLog(
             plugin_id=plugin_id,
             action=AuditAction.DATABASE,
-            auditor=auditor,
+            ledger=self._entries,
             now=clock.now,
             # A client tries again and again while its database is down.
             repeated=frozenset({RefusalCode.CONNECT_FAILED}),
@@ -65,9 +67,8 @@ class DatabaseBroker:
         )
         self._ledger = DatabaseLedger(
             plugin_id=plugin_id,
-            auditor=auditor,
+            entries=self._entries,
             now=clock.now,
-            monotonic=clock.monotonic,
             carried=counts.to(HostClass.DATABASE),
         )
         self._connects = TokenBucket(
@@ -82,6 +83,7 @@ class DatabaseBroker:
     async def open(self, folder: Path) -> None:
         """Listen in `folder` at db/<name>/ of each database. Before the container starts."""
         self.close()
+        self._entries.open()
         for target in self._targets:
             path = folder / target.socket_path
             for parent in (path.parent.parent, path.parent):
@@ -103,8 +105,8 @@ class DatabaseBroker:
             for end in ends:
                 end.transport.abort()  # not a byte more, whatever the task is about to do
             task.cancel()
-        self._refusals.flush()
         self._ledger.flush()
+        self._entries.close()
 
     @property
     def connections(self) -> int:

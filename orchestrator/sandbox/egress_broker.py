@@ -14,6 +14,7 @@ from typing import Final
 
 from orchestrator.clock import Clock
 from orchestrator.model.audit import AuditAction, AuditEntry, Auditor, AuditOutcome
+from orchestrator.sandbox.audit_ledger import AuditLedger
 from orchestrator.sandbox.broker import RefusalCode, RefusalLog, Refused
 from orchestrator.sandbox.egress_policy import EgressRules, where
 from orchestrator.sandbox.egress_relay import Ending, Relay
@@ -66,7 +67,6 @@ class EgressBroker:
         self._plugin_id = plugin_id
         self._rules = rules
         self._meter = meter
-        self._auditor = auditor
         self._clock = clock
         self._bounds = bounds or EgressBounds()
         self._dialler = Dialler(
@@ -76,10 +76,11 @@ class EgressBroker:
             connect_seconds=self._bounds.connect_seconds,
             lookups=self._bounds.lookups,
         )
+        self._ledger = AuditLedger(auditor=auditor, now=clock.now, monotonic=clock.monotonic)
         self._refusals = RefusalLog(
             plugin_id=plugin_id,
             action=AuditAction.EGRESS,
-            auditor=auditor,
+            ledger=self._ledger,
             now=clock.now,
             total=self._counts.refusals,
         )
@@ -102,12 +103,13 @@ class EgressBroker:
 
     async def open(self, folder: Path) -> None:
         """Listen at folder/egress.sock."""
+        self._ledger.open()
         await self._server.open(folder / EGRESS_SOCKET)
 
     def close(self) -> None:
         """Take the socket away and cut every connection, tunnels too."""
         self._server.close()
-        self._refusals.flush()
+        self._ledger.close()
 
     async def _serve(self, client: ClientConnection) -> None:
         try:
@@ -194,21 +196,24 @@ class EgressBroker:
     def _record(
         self, request: EgressRequest, upstream: Upstream, relay: Relay, seconds: float
     ) -> None:
-        self._auditor.record(
-            AuditEntry(
-                at=self._clock.now(),
-                actor=f"plugin:{self._plugin_id}",
-                action=AuditAction.EGRESS,
-                outcome=AuditOutcome.ALLOWED,
-                plugin_id=self._plugin_id,
-                why=relay.ending,
-                data={
-                    **where(request.endpoint),
-                    "address": str(upstream.address),
-                    "form": "connect" if request.tunnel else "tls" if request.tls else "http",
-                    "sent_bytes": relay.sent,
-                    "received_bytes": relay.received,
-                    "seconds": round(seconds, 3),
-                },
-            )
+        target = where(request.endpoint)
+        form = "connect" if request.tunnel else "tls" if request.tls else "http"
+        entry = AuditEntry(
+            at=self._clock.now(),
+            actor=f"plugin:{self._plugin_id}",
+            action=AuditAction.EGRESS,
+            outcome=AuditOutcome.ALLOWED,
+            plugin_id=self._plugin_id,
+            why=relay.ending,
+            data={**target, "address": str(upstream.address), "form": form},
+        )
+        self._ledger.note(
+            entry,
+            kind=relay.ending,
+            target=target,
+            adds={
+                "sent_bytes": relay.sent,
+                "received_bytes": relay.received,
+                "seconds": round(seconds, 3),
+            },
         )

@@ -17,6 +17,7 @@ from typing import Final
 from orchestrator.clock import Clock
 from orchestrator.errors import OrchestratorError
 from orchestrator.model.audit import AuditAction, Auditor
+from orchestrator.sandbox.audit_ledger import AuditLedger
 from orchestrator.sandbox.broker import PROBLEM_TYPE, RefusalCode, RefusalLog, Refused
 from orchestrator.sandbox.call import Call, CallFailure, FailureCode, Reply
 from orchestrator.sandbox.callers import RunningCall, check_callee, inherit
@@ -60,10 +61,11 @@ class HostBroker:
         self._grant = grant
         self._neighbours = neighbours
         self._bounds = bounds or HostBounds()
+        self._ledger = AuditLedger(auditor=auditor, now=clock.now, monotonic=clock.monotonic)
         self._refusals = RefusalLog(
             plugin_id=grant.plugin_id,
             action=AuditAction.HOST_CALL,
-            auditor=auditor,
+            ledger=self._ledger,
             now=clock.now,
             total=(counts or PartyCounts()).refusals,
         )
@@ -87,12 +89,13 @@ class HostBroker:
 
     async def open(self, folder: Path) -> None:
         """Listen at folder/host.sock."""
+        self._ledger.open()
         await self._server.open(folder / HOST_SOCKET)
 
     def close(self) -> None:
         """Take the socket away and end every connection, with the calls made over it."""
         self._server.close()
-        self._refusals.flush()
+        self._ledger.close()
 
     # -- one connection -------------------------------------------------------------------------
 

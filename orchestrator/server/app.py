@@ -16,6 +16,8 @@ from starlette.routing import Route
 from orchestrator.engine.base import Probe
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.events.bus import PluginEventBus
+from orchestrator.manager.audit_archiving import AuditArchiving
+from orchestrator.manager.auditing import Clerk
 from orchestrator.manager.backups import Backups
 from orchestrator.manager.drift_watch import container_drift
 from orchestrator.manager.manager import PluginManager
@@ -42,9 +44,10 @@ from orchestrator.server.query import BadRequest, number
 from orchestrator.server.rollout_routes import RolloutApi
 from orchestrator.server.switch_routes import SwitchApi
 from orchestrator.server.ui_server import UiListener, logs_page_route, ui_route
-from orchestrator.store.audit_log import AuditLog
+from orchestrator.server.who import user_of
 
 EVENTS_SHOWN: Final = 20
+_REASON_CHARACTERS: Final = 1_000
 T = TypeVar("T", bound=Model)
 
 
@@ -90,7 +93,8 @@ class Api:
         logs: PluginLogs,
         probe: Probe,
         bus: PluginEventBus,
-        audit: AuditLog,
+        archiving: AuditArchiving,
+        clerk: Clerk,
         code: CodeSandbox,
         ui: UiListener,
         permissions: PermissionApi,
@@ -110,7 +114,8 @@ class Api:
         self._logs = logs
         self._probe = probe
         self._bus = bus
-        self._audit = audit
+        self._clerk = clerk
+        self._archiving, self._audit = archiving, archiving.log
         self._code = code
         self._ui = ui
         self._permissions = permissions
@@ -134,7 +139,7 @@ class Api:
                 Route("/v1/plugins/{plugin_id}", self.plugin, methods=["GET"]),
                 Route("/v1/plugins/{plugin_id}/logs", self.logs, methods=["GET"]),
                 Route("/v1/shutdown", self.shutdown, methods=["POST"]),
-                *AuditApi(self._audit).routes(),
+                *AuditApi(self._archiving).routes(),
                 code_route(self._code),
                 *self._permissions.routes(),
                 *self._events.routes(),
@@ -183,6 +188,7 @@ class Api:
             Path(wish.config) if wish.config is not None else None,
             wish.environment,
             monitoring=wish.monitoring,
+            who=user_of(request),
         )
         return JSONResponse({"plugins": names})
 
@@ -244,12 +250,15 @@ class Api:
 
     async def shutdown(self, request: Request) -> Response:
         wish = await _body(request, ShutdownRequest)
-        swept = (0, 0)
+        swept, who = (0, 0), user_of(request)
         if wish.down:
             self._gitops.commands.forget()  # it would bring everything back
             await self._code.close()
             await self._stack.close()
-            swept = await self._manager.down(with_volumes=wish.volumes)
+            swept = await self._manager.down(with_volumes=wish.volumes, who=who)
+        else:
+            reason = request.query_params.get("reason", "")[:_REASON_CHARACTERS]
+            self._clerk.daemon("daemon stop", {}, who=who, why=reason)
         self._shut_down()
         return JSONResponse({"containers": swept[0], "volumes": swept[1]})
 

@@ -10,6 +10,7 @@ from starlette.routing import Route
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.manager.backups import Backups, summary
 from orchestrator.model.base import Model
+from orchestrator.server.who import user_of
 
 
 class BackupRequestInvalid(OrchestratorError):
@@ -36,6 +37,7 @@ def backup_route(backups: Backups) -> Route:
         path = Path(wish.path)
         if not path.is_absolute():
             raise BackupRequestInvalid(f"path: found {wish.path!r}, expected an absolute path")
-        return JSONResponse(summary(await backups.make(path, with_volumes=wish.volumes)))
+        made = await backups.make(path, with_volumes=wish.volumes, who=user_of(request))
+        return JSONResponse(summary(made))
 
     return Route("/v1/backup", make, methods=["POST"])

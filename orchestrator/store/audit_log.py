@@ -9,35 +9,36 @@ Each entry is written at once, so that a killed daemon loses none. It is synced 
 every 0.2 s, so that a burst of refusals costs a few syncs and not thousands: a power cut may take
 the last 0.2 s. The anchor is stored after the sync: it never speaks of a record that may be gone.
 
-Nothing here deletes. Segments may be copied away; one that is missing is told as removed.
+Nothing here deletes but `release`, what was archived; a segment that is missing otherwise is told
+as removed.
 """
 
 import asyncio
+import contextlib
 import os
 import threading
-from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, Final, Self
+from typing import Final, Self
 
 from pydantic import JsonValue
 
 from orchestrator.clock import Clock
 from orchestrator.model.audit import AuditAction, AuditEntry, AuditOutcome
+from orchestrator.store.audit_archive import AuditNotArchived, Pieces, copy_out, judge, remove
 from orchestrator.store.audit_chain import (
     GENESIS,
     Anchor,
     Break,
     ChainedRecord,
-    Item,
     Verdict,
     against,
-    decode,
     encode,
     link,
     verify,
 )
+from orchestrator.store.audit_reading import Filter, Snapshot, matches
 from orchestrator.store.audit_segments import (
     MAX_LINE_BYTES,
     SegmentWriter,
@@ -45,7 +46,6 @@ from orchestrator.store.audit_segments import (
     first_line,
     items,
     last_record,
-    lines,
     mend,
     segments,
 )
@@ -57,18 +57,8 @@ ANCHOR_KIND: Final = "audit"
 _KEY = "newest"
 _SHOWN_CHARACTERS = 200
 _FOLDER_MODE = 0o700
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Snapshot:
-    """The log as it was at one moment; what is written meanwhile lies beyond."""
-
-    paths: tuple[Path, ...]
-    last_size: int
-    place: Anchor
-
-    def size(self, path: Path) -> int | None:
-        return self.last_size if path == self.paths[-1] else None
+_LOOKS = 3
+"""How often a reader looks anew whose segments were archived meanwhile."""
 
 
 class AuditLog:
@@ -159,38 +149,56 @@ class AuditLog:
     ) -> list[ChainedRecord]:
         """The newest `limit` records that match, newest last.
 
-        It reads from the newest segment back and holds one segment's matches at most. Lines that
-        are no records are `verify`'s business. Takes tens of milliseconds: not for the loop.
+        It reads from the newest segment back. Lines that are no records are `verify`'s business.
+        Takes tens of milliseconds: not for the loop.
         """
-        snapshot, found = self._snapshot(), deque[ChainedRecord]()
-        for path in reversed(snapshot.paths):
-            matches = (
-                item
-                for item in items(path, size=snapshot.size(path))
-                if isinstance(item, ChainedRecord) and _matches(item, plugin, since, action)
-            )
-            found.extendleft(reversed(deque(matches, maxlen=max(0, limit - len(found)))))
-            if len(found) >= limit:
-                break
-        return list(found)
+        wanted = Filter(plugin=plugin, since=since, action=action)
+        return matches(self._snapshot(), wanted, limit)
 
     def verify(self) -> Verdict:
         """Walk all segments from the first record to the newest. Not for the loop either."""
-        snapshot = self._snapshot()
-        return verify(_all_items(snapshot), anchor=snapshot.place)
+        for _ in range(_LOOKS):
+            with contextlib.suppress(FileNotFoundError):  # archived meanwhile
+                return self._judge()
+        return self._judge()
 
-    def export(self, target: Path | BinaryIO) -> int:
-        """Every record as a JSON line, as it lies; how many. Raises OSError."""
-        if isinstance(target, Path):
-            with target.open("wb") as file:
-                return self.export(file)
-        snapshot, count = self._snapshot(), 0
-        for path in snapshot.paths:
-            for line in lines(path, size=snapshot.size(path)):
-                if not isinstance(decode(line), Anchor):
-                    target.write(line + b"\n")
-                    count += 1
-        return count
+    def export(self) -> Iterator[bytes]:
+        """Every record as a JSON line, as it lies, up to now's newest. Reading raises OSError."""
+        return self._snapshot().record_lines()
+
+    def size_bytes(self) -> int:
+        """Of all segments, on the disk. Raises OSError."""
+        return sum(path.stat().st_size for path in segments(self._folder))
+
+    # -- archiving ------------------------------------------------------------------------------
+
+    def copy_out(self, folder: Path, *, before: float) -> Pieces | None:
+        """Copy the closed segments whose records are all older; nothing is removed yet.
+
+        Not for the loop. Raises AuditNotArchived, also where the log is not whole: damage must
+        not be moved out of sight.
+        """
+        if folder.resolve().is_relative_to(self._folder.resolve()):
+            raise AuditNotArchived(f"{folder}: found the log's own folder, expected another")
+        verdict = self.verify()
+        if verdict.first_break is not None:
+            raise AuditNotArchived(f"the audit log is not whole: {verdict.first_break}")
+        return copy_out(self._snapshot().paths[:-1], before=before, folder=folder)
+
+    async def release(self, pieces: Pieces, told: AuditEntry) -> None:
+        """Take down that they were archived; only once that is on the disk are they removed.
+
+        Raises AuditNotArchived; then they all are still here.
+        """
+        lost = self.lost
+        self.record(replace(told, data={**told.data, **pieces.data()}))
+        if self.lost != lost:
+            raise AuditNotArchived(f"the record of it cannot be written: {self.trouble}")
+        try:
+            self._anchor(await asyncio.to_thread(self._sync))
+            await asyncio.to_thread(remove, pieces)
+        except (OSError, StoreUnavailable) as error:
+            raise AuditNotArchived(f"copied, but not removed: {error}") from error
 
     def segments(self) -> tuple[Anchor, tuple[tuple[Path, int], ...]]:
         """The newest place, and the files with how much of each belongs to it."""
@@ -200,13 +208,17 @@ class AuditLog:
             (path, path.stat().st_size if size is None else size) for path, size in sized
         )
 
-    def _snapshot(self) -> _Snapshot:
+    def _snapshot(self) -> Snapshot:
         with self._lock:
             paths = tuple(segments(self._folder))
             size = self._writer.size if self._writer is not None else 0
             if paths and (self._writer is None or self._writer.path != paths[-1]):
                 size = paths[-1].stat().st_size
-            return _Snapshot(paths=paths, last_size=size, place=self._place)
+            return Snapshot(paths=paths, last_size=size, place=self._place)
+
+    def _judge(self) -> Verdict:
+        snapshot = self._snapshot()
+        return judge(snapshot.items(), anchor=snapshot.place)
 
     def _append(self, entry: AuditEntry) -> bool:
         if self._closed:
@@ -330,20 +342,3 @@ def _fitting(place: Anchor, entry: AuditEntry) -> tuple[ChainedRecord, bytes]:
     )
     record = link(place.hash, sequence, cut)
     return record, encode(record) + b"\n"
-
-
-def _all_items(snapshot: _Snapshot) -> Iterator[Item]:
-    for path in snapshot.paths:
-        yield from items(path, size=snapshot.size(path))
-
-
-def _matches(
-    record: ChainedRecord, plugin: str | None, since: float | None, action: AuditAction | None
-) -> bool:
-    entry = record.entry
-    at = entry.get("at")
-    return (
-        (plugin is None or entry.get("plugin_id") == plugin)
-        and (action is None or entry.get("action") == action)
-        and (since is None or (isinstance(at, int | float) and at >= since))
-    )

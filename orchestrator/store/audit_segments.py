@@ -113,7 +113,7 @@ class SegmentWriter:
         """Whether part of a line may lie behind `size`, where even cutting it off failed."""
         if made:
             # The anchor must not outlive, in a power cut, the file's name.
-            _sync_path(path.parent)
+            sync_path(path.parent)
 
     def append(self, data: bytes) -> None:
         """All of it, or none and OSError: part of a line would spoil the next one too."""
@@ -150,7 +150,8 @@ def first_line(place: Anchor) -> bytes:
     return encode(place) + b"\n"
 
 
-def _sync_path(path: Path) -> None:
+def sync_path(path: Path) -> None:
+    """Names in a folder are on the disk, too."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.client.audit import AuditClient
 from orchestrator.client.client import DaemonNotRunning
 from orchestrator.client.events import EventsClient
 from orchestrator.sandbox.listener import bind_unix
@@ -62,7 +63,7 @@ def dying(tmp_path: Path) -> Iterator[Dying]:
 
 ASKING: dict[str, Callable[[EventsClient], Any]] = {
     "json": lambda client: client.plugins(),
-    "bytes": lambda client: client.audit_export(),
+    "bytes": lambda client: b"".join(AuditClient(client.path).audit_export()),
     "call": lambda client: client.call(
         "notes", b"{}", content_type="application/json", tool=None, timeout_seconds=None
     ),

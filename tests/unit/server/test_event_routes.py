@@ -47,7 +47,7 @@ async def test_publishing_and_its_refusal_are_audited(house: PermissionHouse) ->
     assert refused.json["code"] == "event_type_reserved"
     assert done["why"] == "events publish order.created"
     assert done["data"]["event_id"] == answer.json["event_id"]
-    assert done["data"]["who"] == "ada"
+    assert done["data"]["user"] == "ada"
     assert no["outcome"] == "refused"
     assert no["data"]["code"] == "event_type_reserved"
 
