@@ -34,8 +34,6 @@ T = TypeVar("T")
 DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 REQUEST_TIMEOUT_SECONDS = 60
 CONNECT_TIMEOUT_SECONDS = 10
-POOLS = 2
-"""Of each client. The SDK has one for each URL, and would keep a connection open for each of 25."""
 _FOREVER_SECONDS = 10 * 365 * 86_400  # the SDK's constructor takes numbers only
 
 _ADVICE = {
@@ -82,9 +80,7 @@ class DockerClients:
             self._knock()
             version = self._version or "auto"
             seconds: Any = _FOREVER_SECONDS if timeout is None else timeout
-            client = docker.APIClient(
-                **self._arguments, version=version, timeout=seconds, num_pools=POOLS
-            )
+            client = docker.APIClient(**self._arguments, version=version, timeout=seconds)
             self._version = client.api_version
             return client
 
