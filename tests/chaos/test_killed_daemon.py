@@ -102,7 +102,20 @@ def _step(
         yard.converged()
     where = f"{write.__name__}, {moment}: {yard.said}"
     try:
+        _check(yard, where)
+    except DaemonNotRunning:
+        if yard.lives:
+            raise
+        # It was at its boundary just before it was disarmed.
+        killed = True
+        yard.start()
+        yard.converged()
+        _check(yard, where)
+    return killed
+
+
+def _check(yard: Yard, where: str) -> None:
+    try:
         Aftermath(yard).check()  # what this young daemon holds is compared to itself
     except AssertionError as error:
         raise AssertionError(where) from error
-    return killed
