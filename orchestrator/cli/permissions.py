@@ -69,11 +69,20 @@ def check(context: click.Context, *, plugin: str, permission: str, as_json: bool
 @command.command(short_help="Lift a revoke, or give what the manifest withholds.")
 @click.argument("plugin")
 @click.argument("permission", required=False, metavar="[PERMISSION]")
+@click.option(
+    "--parameters", metavar="JSON", help="This much of it, as a manifest has it [all it asks for]."
+)
 @click.option("--update", metavar="ID", help="Let this held update through, instead.")
 @reason_option("for `status`")
 @click.pass_context
 def grant(
-    context: click.Context, *, plugin: str, permission: str | None, update: str | None, reason: str
+    context: click.Context,
+    *,
+    plugin: str,
+    permission: str | None,
+    parameters: str | None,
+    update: str | None,
+    reason: str,
 ) -> None:
     """Lift a revoke, or give what the manifest withholds: at most what the plugin asks for.
 
@@ -81,9 +90,13 @@ def grant(
     """
     if (permission is None) == (update is None):
         raise click.UsageError("expected exactly one of PERMISSION and --update ID")
+    if update is not None and parameters is not None:
+        raise click.UsageError("found --parameters with --update, expected them with PERMISSION")
     client = client_of(context.obj)
     if permission is not None:
-        changed = client.grant_permission(plugin, permission, who=user_name(), why=reason)
+        changed = client.grant_permission(
+            plugin, permission, who=user_name(), why=reason, parameters=_mapping(parameters)
+        )
         words = "granted" if changed else "had already what it asks for of"
         click.echo(f"{plugin}: {words} {permission}")
         return
@@ -91,6 +104,18 @@ def grant(
     click.echo(f"{plugin}: the update {update} goes through; it")
     for line in differences:
         click.echo(f"    {printable(one_line(line, WIDTH))}")
+
+
+def _mapping(text: str | None) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise click.UsageError(f"--parameters: found {text[:80]!r}, expected a JSON object")
+    return found
 
 
 @command.command(short_help="Take a permission from a plugin, at once.")

@@ -205,15 +205,17 @@ class DaemonClient:
         answer: dict[str, Any] = self._json("GET", path)
         return answer
 
-    def grant_permission(self, plugin_id: str, permission: str, *, who: str, why: str) -> bool:
+    def grant_permission(
+        self, plugin_id: str, permission: str, *, who: str, why: str, parameters: object = None
+    ) -> bool:
         """Whether anything changed. Raises DaemonProblem (permission_refused)."""
-        return self._decide(f"{plugin_id}/permissions/{quote(permission, safe='')}/grant", who, why)
+        path = f"{plugin_id}/permissions/{quote(permission, safe='')}/grant"
+        return self._decide(path, who, why, parameters=parameters)
 
     def revoke_permission(self, plugin_id: str, permission: str, *, who: str, why: str) -> bool:
         """Whether the plugin had it; it has lost it when this returns."""
-        return self._decide(
-            f"{plugin_id}/permissions/{quote(permission, safe='')}/revoke", who, why
-        )
+        path = f"{plugin_id}/permissions/{quote(permission, safe='')}/revoke"
+        return self._decide(path, who, why)
 
     def reset_permissions(
         self, plugin_id: str, permission: str | None, *, who: str, why: str
@@ -271,10 +273,9 @@ class DaemonClient:
             retry_after=response.headers.get("Retry-After", ""),
         )
 
-    def _decide(self, path: str, who: str, why: str) -> bool:
-        answer: dict[str, bool] = self._json(
-            "POST", f"/v1/plugins/{path}", {"who": who, "why": why}
-        )
+    def _decide(self, path: str, who: str, why: str, **more: object) -> bool:
+        wish = {"who": who, "why": why, **more}
+        answer: dict[str, bool] = self._json("POST", f"/v1/plugins/{path}", wish)
         return answer["changed"]
 
     def _json(

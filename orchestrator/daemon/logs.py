@@ -13,13 +13,41 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
-from orchestrator.model.events import PluginEvent
+from orchestrator.model.events import EventName, PluginEvent
 
 LOG_BYTES: Final = 5_000_000
 FIELDS: Final = ("plugin", "request_id", "trace_id", "event", "outcome", "seconds")
 """What `extra` may carry beside a message."""
+LEVELS: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        EventName.PLUGIN_START_FAILED: logging.WARNING,
+        EventName.PLUGIN_DIED: logging.WARNING,
+        EventName.PLUGIN_STUCK: logging.WARNING,
+        EventName.PLUGIN_VANISHED: logging.WARNING,
+        EventName.PLUGIN_DRIFTED: logging.WARNING,
+        EventName.PLUGIN_DEGRADED: logging.WARNING,
+        EventName.PLUGIN_OOM: logging.WARNING,
+        EventName.PLUGIN_QUOTA_EXCEEDED: logging.WARNING,
+        EventName.PLUGIN_GAVE_UP: logging.ERROR,
+        EventName.PLUGIN_UNFIT: logging.ERROR,
+        EventName.STATE_REBUILT: logging.ERROR,
+        EventName.EVENT_DEAD: logging.WARNING,
+        EventName.EVENT_DROPPED: logging.WARNING,
+        EventName.ROLLOUT_FAILED: logging.WARNING,
+        EventName.ROLLOUT_ROLLED_BACK: logging.ERROR,
+        EventName.GITOPS_FAILED: logging.ERROR,
+        EventName.GITOPS_REFUSED: logging.ERROR,
+        EventName.GITOPS_ROLLED_BACK: logging.ERROR,
+        EventName.GITOPS_HEALED: logging.WARNING,
+        EventName.GITOPS_UNREACHABLE: logging.WARNING,
+        EventName.ENGINE_LOST: logging.ERROR,
+        EventName.DAEMON_TASK_FAILED: logging.ERROR,
+    }
+)
+"""Of the orchestrator's own events; any other is information. An error waits for somebody."""
 _EVENTS: Final = logging.getLogger("orchestrator.events")
 _LOG: Final = logging.getLogger("orchestrator")
 
@@ -85,4 +113,6 @@ def log_event(event: PluginEvent) -> None:
         return
     data: Mapping[str, object] = dict(event.data)
     about = {"plugin": event.subject, "event": event.type}
-    _EVENTS.info("%s %s", event.type, json.dumps(data), extra=about)
+    own = event.source.startswith("orchestrator/")
+    level = LEVELS.get(event.type, logging.INFO) if own else logging.INFO
+    _EVENTS.log(level, "%s %s", event.type, json.dumps(data), extra=about)

@@ -57,6 +57,12 @@ class BackupInvalid(OrchestratorError):
     kind, code = Kind.INVALID, "backup_invalid"
 
 
+class BackupNotFound(OrchestratorError):
+    """There is no such file."""
+
+    kind, code = Kind.NOT_FOUND, "backup_not_found"
+
+
 class BackupFailed(OrchestratorError):
     """A backup could not be written; nothing under its name is there."""
 
@@ -170,7 +176,7 @@ class BackupFile:
     @classmethod
     @contextmanager
     def open(cls, path: Path) -> Iterator[Self]:
-        """Reads all of it once. Raises BackupInvalid."""
+        """Reads all of it once. Raises BackupInvalid, BackupNotFound."""
         try:
             with tarfile.open(path, mode="r:") as archive:
                 members = _members(archive)
@@ -178,15 +184,15 @@ class BackupFile:
                 backup = cls(archive, manifest, digest)
                 backup._check(members)
                 yield backup
+        except FileNotFoundError as error:
+            raise BackupNotFound(f"{path}: found nothing there, expected a backup") from error
         except (tarfile.TarError, OSError, EOFError) as error:
             raise BackupInvalid(f"{path}: cannot be read as a backup: {error}") from error
 
     def part(self, name: str) -> IO[bytes]:
         """A part's content. Raises BackupInvalid."""
-        try:
-            found = self._archive.extractfile(name)
-        except KeyError:
-            found = None
+        named = {part.name for part in self.manifest.parts}
+        found = self._archive.extractfile(name) if name in named else None
         if found is None:
             raise BackupInvalid(f"{name}: found no such part, expected one")
         return found

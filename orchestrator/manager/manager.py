@@ -33,7 +33,6 @@ from orchestrator.model.policy import InstanceConfig, SecurityPolicy
 from orchestrator.policy.overrides import Override
 
 OPERATOR: Final = "operator"
-CHANGED_RIGHTS: Final = Note(who=OPERATOR, why="what was granted or revoked by command changed")
 DOWN_SECONDS: Final = 120.0
 """Longest orderly stop of everything; what is left after it is removed by force."""
 
@@ -221,7 +220,7 @@ class PluginManager:
         """Whether the host has what was granted. Raises HostUnusable, DatabaseAddressUnusable."""
         self._resolver.check(deployment, self.policy)
 
-    def replace(self, new: Deployment, note: Note = CHANGED_RIGHTS) -> None:
+    def replace(self, new: Deployment, note: Note) -> None:
         """The plugin as it was weighed anew: in mind first, for a revoke cannot wait.
 
         Raises StoreUnavailable.

@@ -131,7 +131,7 @@ class PermissionSystem:
         outcome = AuditOutcome.REFUSED
         try:
             async with self._manager.one:
-                forgotten = self._reset(plugin_id, permission)
+                forgotten = self._reset(plugin_id, permission, who=who, why=why)
                 await self._brake.mend(self._manager.deployment(plugin_id))
             outcome = AuditOutcome.DONE
             data["forgotten"] = [f"{one.permission} {one.state}" for one in forgotten]
@@ -191,7 +191,9 @@ class PermissionSystem:
         self._manager.replace(new, _note(wish))
         return True
 
-    def _reset(self, plugin_id: str, permission: PermissionKind | None) -> tuple[Override, ...]:
+    def _reset(
+        self, plugin_id: str, permission: PermissionKind | None, *, who: str, why: str
+    ) -> tuple[Override, ...]:
         old, held = self._manager.deployment(plugin_id), self._overrides.all
         mine = [override for override in held if override.plugin_id == plugin_id]
         forgotten = [one for one in mine if permission in {None, one.permission}]
@@ -202,7 +204,9 @@ class PermissionSystem:
         self._overrides.drop(*forgotten)
         for override in forgotten:
             self._brake.release(plugin_id, override.permission)
-        self._manager.replace(new)
+        names = ", ".join(sorted({one.permission for one in forgotten}))
+        words = f"what was granted or revoked of {names} was reset{f': {why}' if why else ''}"
+        self._manager.replace(new, Note(who=who, why=words))
         return tuple(sorted(forgotten, key=lambda one: (one.permission, one.state)))
 
     async def _revoke(self, override: Override) -> bool:

@@ -15,6 +15,7 @@ from orchestrator.manager.manager import PluginManager
 from orchestrator.manager.revisions import Note
 from orchestrator.manager.rollout_commands import Wish
 from orchestrator.model.manifest import WantedState
+from orchestrator.registry.resolve import DependenciesUnresolved
 
 
 class Switch:
@@ -54,6 +55,8 @@ class Switch:
     async def _want(self, words: str, wish: Wish, state: WantedState | None) -> bool:
         name, manager = wish.plugin_id, self._manager
         deployment = manager.deployment(name)
+        if state is not WantedState.RUNNING:
+            self._check_needed(name, "remove" if state is None else "stop")
         note = Note(who=wish.who, why=f"{words}: {wish.why}" if wish.why else words)
         if state is None:
             await manager.withdraw(name, note)
@@ -65,6 +68,18 @@ class Switch:
         held = {key: update for key, update in manager.fleet.held.items() if key == name}
         await manager.take(_in_state(inputs, state), note, held=held)
         return True
+
+    def _check_needed(self, name: str, verb: str) -> None:
+        """Raises DependenciesUnresolved where others would be left without it."""
+        needy = [
+            one.plugin_id
+            for one in self._manager.fleet.deployments.values()
+            if name in one.dependencies and (one.running or verb == "remove")
+        ]
+        if needy:
+            who = f"{', '.join(sorted(needy))}, which need{'' if len(needy) > 1 else 's'} it"
+            first = ", ".join(f"`orchestrator {verb} {each}`" for each in sorted(needy))
+            raise DependenciesUnresolved((f"{name}: found {who}, expected {first} first",))
 
 
 def _in_state(inputs: Inputs, state: WantedState) -> Inputs:

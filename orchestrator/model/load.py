@@ -113,9 +113,10 @@ def parse_plugin_info(data: bytes, file: str) -> PluginInfo:
 def load_manifest(path: Path, patches: Patches | None = None) -> LoadedManifest:
     """One manifest, with the patch for it. Raises InvalidFile."""
     if path.suffix not in MANIFEST_SUFFIXES:
-        raise InvalidFile(
-            [file_problem(path, "another kind of file", f"one of {', '.join(MANIFEST_SUFFIXES)}")]
-        )
+        kinds = f"one of {', '.join(MANIFEST_SUFFIXES)}"
+        if not path.exists():
+            raise InvalidFile([file_problem(path, "nothing there", f"a folder, or {kinds}")])
+        raise InvalidFile([file_problem(path, "another kind of file", kinds)])
     tree = parse_tree(read_file(path), str(path))
     patch = patches.of(path, tree) if patches is not None else None
     whole = overlay(tree, patch.tree) if patch is not None else tree

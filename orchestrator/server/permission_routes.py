@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -20,6 +20,9 @@ from orchestrator.model.base import Model
 from orchestrator.model.permissions import Permission, PermissionKind
 from orchestrator.policy.explanation import lines, to_json
 
+_PERMISSION: TypeAdapter[Permission] = TypeAdapter(Permission)
+D = TypeVar("D", bound="Decision")
+
 
 class PermissionRequestInvalid(OrchestratorError):
     """No such permission, or a request of another shape."""
@@ -32,6 +35,13 @@ class Decision(Model):
 
     who: Annotated[str, Field(min_length=1, max_length=100)] = OPERATOR
     why: Annotated[str, Field(max_length=1_000)] = ""
+
+
+class Grant(Decision):
+    """The body of a grant."""
+
+    parameters: dict[str, JsonValue] | None = None
+    """What of the permission, as a manifest would say it; all that is asked if left out."""
 
 
 class PermissionApi:
@@ -84,17 +94,18 @@ class PermissionApi:
         return JSONResponse({"effective": holds, "why": why})
 
     async def grant(self, request: Request) -> Response:
-        decision = await _decision(request)
+        decision, permission = await _decision(request, Grant), _permission(request)
         changed = await self._permissions.grant_permission(
             request.path_params["plugin_id"],
-            _permission(request),
+            permission,
+            parameters=_parameters(permission, decision.parameters),
             who=decision.who,
             why=decision.why,
         )
         return JSONResponse({"changed": changed})
 
     async def revoke(self, request: Request) -> Response:
-        decision = await _decision(request)
+        decision = await _decision(request, Decision)
         changed = await self._permissions.revoke_permission(
             request.path_params["plugin_id"],
             _permission(request),
@@ -104,7 +115,7 @@ class PermissionApi:
         return JSONResponse({"changed": changed})
 
     async def reset(self, request: Request) -> Response:
-        decision = await _decision(request)
+        decision = await _decision(request, Decision)
         forgotten = await self._permissions.reset_permissions(
             request.path_params["plugin_id"],
             _permission(request) if "permission" in request.path_params else None,
@@ -115,7 +126,7 @@ class PermissionApi:
         return JSONResponse({"forgotten": rows})
 
     async def update(self, request: Request) -> Response:
-        decision = await _decision(request)
+        decision = await _decision(request, Decision)
         differences = await self._permissions.grant_update(
             request.path_params["plugin_id"],
             request.path_params["update"],
@@ -168,10 +179,24 @@ def _permission(request: Request) -> PermissionKind:
         ) from None
 
 
-async def _decision(request: Request) -> Decision:
+def _parameters(kind: PermissionKind, given: dict[str, JsonValue] | None) -> Permission | None:
+    if given is None:
+        return None
     try:
-        return Decision.model_validate_json(await request.body() or b"{}")
+        found: Permission = _PERMISSION.validate_python({kind.value: given})
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise PermissionRequestInvalid(f"request body: {field}: {first['msg']}") from error
+        raise _invalid("parameters", error) from error
+    return found
+
+
+async def _decision(request: Request, model: type[D]) -> D:
+    try:
+        return model.model_validate_json(await request.body() or b"{}")
+    except ValidationError as error:
+        raise _invalid("request body", error) from error
+
+
+def _invalid(where: str, error: ValidationError) -> PermissionRequestInvalid:
+    first = error.errors()[0]
+    field = ".".join(map(str, first["loc"]))
+    return PermissionRequestInvalid(f"{where}: {field}: {first['msg']}")

@@ -26,11 +26,13 @@ class Monkey:
     yard: Yard
     client: docker.APIClient
     dice: random.Random
+    spared: str = ""
     done: Counter[str] = field(default_factory=Counter)
 
     def act(self) -> None:
         """One fault, to one plugin that has a container now."""
         containers = self.yard.instance.containers()
+        containers.pop(self.spared, None)
         if not containers:
             return
         plugin_id, container_id = self.dice.choice(sorted(containers.items()))

@@ -21,6 +21,9 @@ SECONDS: Final = 90.0
 """No wait of a test is longer, on however busy a machine."""
 
 
+WRITES: Final = "file_system_write"
+
+
 class Yard:
     """One instance; its daemons are those of tests/chaos/daemon.py."""
 
@@ -105,13 +108,20 @@ class Yard:
     def wanted(self) -> list[str]:
         return [name for name, _ in self._versions()]
 
+    @property
+    def disks_wanted(self) -> int:
+        """How many plugins have a disk of their own by the user's files."""
+        return sum(WRITES in each["spec"].get("permissions", ()) for each in self._manifests())
+
+    def _manifests(self) -> list[dict[str, Any]]:
+        paths = self.instance.manifests.glob("*.yaml")
+        return [yaml.safe_load(path.read_text()) for path in paths]
+
     def _versions(self) -> list[tuple[str, str]]:
         """(plugin, its version), as the user's files say."""
-        manifests = [
-            yaml.safe_load(path.read_text()) for path in self.instance.manifests.glob("*.yaml")
-        ]
         folders = {
-            each["metadata"]["name"]: Path(each["spec"]["source"]["build"]) for each in manifests
+            each["metadata"]["name"]: Path(each["spec"]["source"]["build"])
+            for each in self._manifests()
         }
         return sorted(
             (name, yaml.safe_load((folder / "plugin.yaml").read_text())["version"])
@@ -125,6 +135,14 @@ class Yard:
         """All that carry the instance's labels, as the engine has them."""
         found = self._engine.containers(all=True, filters=self.instance._chosen())
         return [*found]
+
+    def log_of(self, plugin_id: str) -> list[str]:
+        """All that its one container wrote."""
+        [container] = [
+            c for c in self.containers() if c["Labels"]["orchestrator.plugin"] == plugin_id
+        ]
+        log: bytes = self._engine.logs(container["Id"])
+        return log.decode().splitlines()
 
     def amiss(self) -> list[str]:
         """What is not as the manifests have it."""
@@ -201,16 +219,6 @@ class Yard:
         )
         assert result.status != 200 or result.body == body
         return result.status
-
-    @property
-    def open_files(self) -> int:
-        """Of the daemon."""
-        return len([*Path(f"/proc/{self.pid}/fd").iterdir()])
-
-    @property
-    def threads(self) -> int:
-        """Of the daemon."""
-        return len([*Path(f"/proc/{self.pid}/task").iterdir()])
 
     def audit_is_whole(self) -> bool:
         return bool(self.client.audit_verify()["intact"])

@@ -73,6 +73,27 @@ def test_a_decision_is_sent_with_who_and_why(shell: Shell, daemon: FakeDaemon, v
     assert body["who"] != ""
 
 
+def test_a_grant_of_a_part_is_sent_as_it_was_typed(shell: Shell, daemon: FakeDaemon) -> None:
+    daemon.answer(f"{ONE}/grant", {"changed": True})
+    shown = shell(
+        "permissions", "grant", "notes", "external_api", "--parameters", '{"hosts": ["a.test:1"]}'
+    )
+
+    assert shown.code == 0
+    assert json.loads(daemon.asked[-1].body)["parameters"] == {"hosts": ["a.test:1"]}
+
+
+@pytest.mark.parametrize("words", [["x", "{"], ["x", "[]"], ["x", "3"]])
+def test_parameters_that_are_no_object_are_not_sent(
+    shell: Shell, daemon: FakeDaemon, words: list[str]
+) -> None:
+    shown = shell("permissions", "grant", "notes", words[0], "--parameters", words[1])
+    both = shell("permissions", "grant", "notes", "--update", "1", "--parameters", "{}")
+
+    assert (shown.code, both.code) == (64, 64)
+    assert daemon.asked == []
+
+
 @pytest.mark.parametrize(
     ("which", "path"),
     [(["external_api"], f"{ONE}/reset"), ([], "/v1/plugins/notes/permissions/reset")],

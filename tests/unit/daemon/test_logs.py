@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.daemon.logs import JsonLines, TextLines, log_event
+from orchestrator.daemon.logs import LEVELS, JsonLines, TextLines, log_event
 from orchestrator.daemon.settings import InvalidSetting, settings_from
 from orchestrator.model.events import PluginEvent
+from orchestrator.monitoring.counts import ALERTS
 
 FORGED = "done\n2026-01-01 00:00:00,000 ERROR orchestrator the audit log was turned off"
 
@@ -83,6 +84,33 @@ def test_an_event_is_told_with_its_plugin(caplog: pytest.LogCaptureFixture) -> N
     [record] = caplog.records
     line = json.loads(JsonLines().format(record))
     assert (line["plugin"], line["event"]) == ("notes", "orchestrator.plugin.oom")
+
+
+def test_an_event_that_waits_for_somebody_is_an_error_and_one_that_passes_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    types = (
+        "plugin.gave_up",
+        "plugin.died",
+        "rollout.rolled_back",
+        "engine.lost",
+        "plugin.started",
+    )
+    for name in types:
+        log_event(event(f"orchestrator.{name}"))
+    log_event(event("orchestrator.engine.lost", source="operator/ada"))
+    levels = [record.levelname for record in caplog.records]
+
+    assert levels == ["ERROR", "WARNING", "ERROR", "ERROR", "INFO", "INFO"]
+
+
+def test_every_event_that_is_counted_as_an_alert_is_more_than_information() -> None:
+    assert {name for name in ALERTS if LEVELS.get(name, logging.INFO) == logging.INFO} == set()
+
+
+def event(name: str, source: str = "orchestrator/home") -> PluginEvent:
+    return PluginEvent(type=name, source=source, event_id="1", at=1.0, subject="notes")
 
 
 def settings(**environment: str) -> Any:

@@ -16,6 +16,7 @@ from orchestrator.manager.backup_file import (
     BackupFailed,
     BackupFile,
     BackupInvalid,
+    BackupNotFound,
     Manifest,
     VolumePart,
     check_fits,
@@ -69,6 +70,15 @@ def backup(tmp_path: Path) -> Path:
     path = tmp_path / "backup.tar"
     write(path)
     return path
+
+
+def test_where_no_file_is_that_is_said_once_and_as_a_thing_not_found(tmp_path: Path) -> None:
+    path = tmp_path / "nofile"
+    with pytest.raises(BackupNotFound) as caught, BackupFile.open(path):
+        pass
+
+    assert str(caught.value) == f"{path}: found nothing there, expected a backup"
+    assert caught.value.kind is Kind.NOT_FOUND
 
 
 def refused(path: Path) -> str:

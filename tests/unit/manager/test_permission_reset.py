@@ -28,6 +28,15 @@ async def test_a_reset_forgets_grant_and_revoke_so_that_the_manifest_alone_holds
     assert house.audited("permission_reset") == [("done", "operator", "all is well", "ada", "")]
 
 
+async def test_the_history_says_who_reset_what_and_why(house: PermissionHouse) -> None:
+    await house.revoke(READ)
+    await house.system.reset_permissions("notes", who="ada", why="all is well")
+    newest = house.daemon.manager.rollouts.of("notes").wanted
+
+    assert newest.who == "ada"
+    assert newest.why == f"what was granted or revoked of {READ} was reset: all is well"
+
+
 async def test_it_is_forgotten_for_the_next_daemon_too(house: PermissionHouse) -> None:
     await house.system.grant_permission("notes", API)
     await house.revoke(READ)

@@ -76,13 +76,26 @@ async def test_what_another_one_needs_is_neither_stopped_nor_removed(
 ) -> None:
     house = rollout_house
     await needed(house)
-    with pytest.raises(DependenciesUnresolved, match="reader"):
+    with pytest.raises(DependenciesUnresolved) as stop:
         await switch(house).stop(NOTES)
-    with pytest.raises(DependenciesUnresolved, match="reader"):
+    with pytest.raises(DependenciesUnresolved) as remove:
         await switch(house).remove(NOTES)
+    found = "notes: found reader, which needs it, expected"
 
+    assert str(stop.value) == f"{found} `orchestrator stop reader` first"
+    assert str(remove.value) == f"{found} `orchestrator remove reader` first"
     assert house.deployment.running
     assert [row[0] for row in told(house)] == ["refused", "refused"]
+
+
+async def test_what_a_stopped_plugin_needs_can_be_stopped_too(rollout_house: RolloutHouse) -> None:
+    house = rollout_house
+    await needed(house)
+    await switch(house).stop(Wish(plugin_id="reader"))
+
+    assert await switch(house).stop(NOTES)
+    with pytest.raises(DependenciesUnresolved, match="remove reader"):
+        await switch(house).remove(NOTES)
 
 
 async def test_what_is_removed_is_wanted_no_more_and_others_stay(

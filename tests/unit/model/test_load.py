@@ -105,8 +105,9 @@ def test_the_problems_of_all_files_come_at_once(folder: Path) -> None:
     (folder / "b.yaml").write_text("a: [", encoding="utf-8")
     (folder / "c.yaml").write_text(manifest("c"), encoding="utf-8")
     (folder / "d.yaml").write_text("\n" + manifest("c"), encoding="utf-8")
+    (folder / "e.txt").touch()
     with pytest.raises(InvalidFile) as caught:
-        load_manifests([folder, folder / "gone.yaml", folder / "e.txt"])
+        load_manifests([folder, folder / "gone.yaml", folder / "e.txt", folder / "gone"])
 
     assert str(caught.value).splitlines() == [
         (
@@ -120,6 +121,7 @@ def test_the_problems_of_all_files_come_at_once(folder: Path) -> None:
         ),
         "gone.yaml: found nothing there, expected a file",
         "e.txt: found another kind of file, expected one of .yaml, .yml, .json",
+        "gone: found nothing there, expected a folder, or one of .yaml, .yml, .json",
         (
             "d.yaml:4: metadata.name: found c again (c.yaml has it), "
             "expected one manifest for each plugin"
