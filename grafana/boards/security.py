@@ -76,6 +76,12 @@ BOARD: Final = Board(
                     rate("audit_records_total"),
                     unit="cps",
                 ),
+                number(
+                    "Audit log",
+                    "max(orchestrator_audit_bytes{@})",
+                    unit="bytes",
+                    about="On disk; `orchestrator audit archive` moves old records away.",
+                ),
             ),
         ),
         Row(

@@ -194,7 +194,7 @@ async def build(
         monitoring_stack = stack_of(
             settings, backends, fleet=fleet, base_lock=base_lock, clock=clock
         )
-        gate, ui = ways_in(manager)
+        gate, ui = ways_in(manager, clerk)
         api = Api(
             facts=Facts(
                 pid=os.getpid(),
