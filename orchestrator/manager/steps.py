@@ -34,6 +34,7 @@ from orchestrator.manager.actions import (
     SetCpu,
     Start,
 )
+from orchestrator.manager.arrivals import why_it_runs
 from orchestrator.manager.bring_up import DIED_AT_START, StartFailed, dial_in, start_and_initialize
 from orchestrator.manager.deployment import Deployment
 from orchestrator.manager.fleet import Fleet
@@ -259,21 +260,8 @@ class Steps:
         self._fleet.mark_initialized(container)
         sandbox.mark_ready()
         self._fleet.well_since.pop(sandbox.sandbox_id, None)
-        plugin_id = sandbox.info.plugin_id
-        why = self._why(plugin_id, event)
+        why = why_it_runs(self._fleet, plugin_id := sandbox.info.plugin_id, event)
         self._bus.publish(event, plugin_id, {"container_id": container_id, "why": why})
-
-    def _why(self, plugin_id: str, event: EventName) -> str:
-        """What led to a container that takes calls, as far as is known."""
-        if event is EventName.PLUGIN_ADOPTED:
-            return "it ran already, as it is wanted"
-        history, deployment = (
-            self._fleet.plugin_history(plugin_id),
-            self._fleet.deployments.get(plugin_id),
-        )
-        if history.reason:
-            return f"tried again after: {history.reason}"
-        return f"wanted by {deployment.inputs.origin}" if deployment is not None else ""
 
     async def _kill(
         self, container_id: str, cause: tuple[str, str], *, deployment: Deployment | None = None

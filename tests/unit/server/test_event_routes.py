@@ -34,7 +34,9 @@ class Answer:
         return json.loads(self.body)
 
 
-async def ask(house: PermissionHouse, method: str, target: str, wish: object = None) -> Answer:
+async def ask(
+    house: PermissionHouse, method: str, target: str, wish: object = None, *, user: str = ""
+) -> Answer:
     """One request, as uvicorn would hand it to the application."""
     path, _, query = target.partition("?")
     body = wish if isinstance(wish, bytes) else json.dumps(wish or {}).encode()
@@ -59,7 +61,7 @@ async def ask(house: PermissionHouse, method: str, target: str, wish: object = N
         "path": path,
         "raw_path": path.encode(),
         "query_string": query.encode(),
-        "headers": [],
+        "headers": [(b"x-orchestrator-user", user.encode())] if user else [],
         "http_version": "1.1",
         "scheme": "http",
         "server": ("orchestrator", 80),
