@@ -27,6 +27,8 @@ SECONDS = 20.0
 class Answer:
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
+    pieces: int = 0
+    largest: int = 0
     body: bytes = b""
 
     @property
@@ -53,7 +55,10 @@ async def ask(
             answer.status = message["status"]
             answer.headers = {k.decode(): v.decode() for k, v in message["headers"]}
         else:
-            answer.body += message.get("body", b"")
+            piece = message.get("body", b"")
+            answer.body += piece
+            answer.pieces += bool(piece)
+            answer.largest = max(answer.largest, len(piece))
 
     scope = {
         "type": "http",
