@@ -39,7 +39,6 @@ class Answer:
 async def ask(
     house: PermissionHouse, method: str, target: str, wish: object = None, *, user: str = ""
 ) -> Answer:
-    """One request, as uvicorn would hand it to the application."""
     path, _, query = target.partition("?")
     body = wish if isinstance(wish, bytes) else json.dumps(wish or {}).encode()
     answer, sent = Answer(), asyncio.Event()
@@ -55,8 +54,7 @@ async def ask(
             answer.status = message["status"]
             answer.headers = {k.decode(): v.decode() for k, v in message["headers"]}
         else:
-            piece = message.get("body", b"")
-            answer.body += piece
+            answer.body += (piece := message.get("body", b""))
             answer.pieces += bool(piece)
             answer.largest = max(answer.largest, len(piece))
 
