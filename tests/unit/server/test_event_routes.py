@@ -27,8 +27,7 @@ SECONDS = 20.0
 class Answer:
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
-    pieces: int = 0
-    largest: int = 0
+    pieces = largest = 0
     body: bytes = b""
 
     @property
@@ -55,7 +54,7 @@ async def ask(
             answer.headers = {k.decode(): v.decode() for k, v in message["headers"]}
         else:
             answer.body += (piece := message.get("body", b""))
-            answer.pieces += bool(piece)
+            answer.pieces += 1
             answer.largest = max(answer.largest, len(piece))
 
     scope = {
