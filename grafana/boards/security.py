@@ -176,7 +176,14 @@ BOARD: Final = Board(
                     "min by (instance) (orchestrator_audit_chain_intact{@})",
                     "{{instance}}",
                     YES_IS_WELL,
-                    width=8,
+                    width=4,
+                ),
+                lines(
+                    "Audit log's size",
+                    ("max by (instance) (orchestrator_audit_bytes{@})", "{{instance}}"),
+                    unit="bytes",
+                    width=4,
+                    about="On disk; `orchestrator audit archive` moves old records away.",
                 ),
                 lines(
                     "Permissions unlike the manifests",

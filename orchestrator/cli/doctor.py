@@ -24,6 +24,7 @@ from orchestrator.daemon.state import open_state_to_read
 from orchestrator.engine.base_image import base_tag
 from orchestrator.engine.guard_image import guard_recipe, guard_tag
 from orchestrator.errors import Kind, OrchestratorError
+from orchestrator.manager.audit_check import audit_size
 from orchestrator.manager.doctor import MachineFacts, diagnose
 from orchestrator.manager.finding import Finding, Verdict
 from orchestrator.manager.liveness import Life, life_of
@@ -79,7 +80,13 @@ async def _examine(settings: DaemonSettings) -> list[Finding]:
         )
     )
     lives = {maker: life_of(maker) if ground.local else Life.UNKNOWN for maker in found}
-    return [*findings, _state(settings), _secrets(settings), orphan_finding(lives, found)]
+    return [
+        *findings,
+        _state(settings),
+        audit_size(settings.audit_folder),
+        _secrets(settings),
+        orphan_finding(lives, found),
+    ]
 
 
 def _state(settings: DaemonSettings) -> Finding:

@@ -50,7 +50,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "orchestrator.cli.gitops",
             "Show and steer the following of a git repository.",
         ),
-        "audit": ("orchestrator.cli.audit", "Show, verify or export the audit log."),
+        "audit": ("orchestrator.cli.audit", "Show, verify, export or archive the audit log."),
         "events": ("orchestrator.cli.events", "Publish, follow, replay and discard events."),
         "backup": (
             "orchestrator.cli.backup",

@@ -15,6 +15,7 @@ from orchestrator.cli.context import (
 )
 from orchestrator.cli.exits import BY_KIND, OK
 from orchestrator.cli.render import one_line, printable, table
+from orchestrator.client.client import DaemonClient
 from orchestrator.client.user import user_name
 from orchestrator.errors import Kind
 
@@ -97,8 +98,7 @@ def grant(
         changed = client.grant_permission(
             plugin, permission, who=user_name(), why=reason, parameters=_mapping(parameters)
         )
-        words = "granted" if changed else "had already what it asks for of"
-        click.echo(f"{plugin}: {words} {permission}")
+        click.echo(f"{plugin}: {_granted(client, plugin, permission, changed=changed)}")
         return
     differences = client.grant_update(plugin, str(update), who=user_name(), why=reason)
     click.echo(f"{plugin}: the update {update} goes through; it")
@@ -182,3 +182,12 @@ def _row(plugin_id: str, right: Mapping[str, Any]) -> list[str]:
     when = _when(change) if change else "-"
     name = str(right["permission"]) + (" (required)" if right["required"] else "")
     return [plugin_id, name, click.style(state, fg=colour), when, one_line(right["why"], WIDTH)]
+
+
+def _granted(client: DaemonClient, plugin: str, permission: str, *, changed: bool) -> str:
+    if not changed:
+        return f"had already what it asks for of {permission}"
+    holds = client.check_permission(plugin, permission)
+    if holds["effective"]:
+        return f"granted {permission}"
+    return f"the revoke of {permission} is lifted; it does not have it: {holds['why']}"

@@ -176,7 +176,7 @@ async def build(
             ),
         )
         git = gitops_of(settings, manager=manager, bus=bus, clerk=clerk, clock=clock)
-        gate, ui, logs = ways_in(manager, backends.engine)
+        gate, ui, logs = ways_in(manager, backends.engine, clerk)
         monitoring = monitoring_of(
             settings,
             instruments,

@@ -26,6 +26,7 @@ from orchestrator.manager.manager import PluginManager
 from orchestrator.model.git import GitWebhook
 from orchestrator.model.gitops import SyncState
 from orchestrator.monitoring.sources import SyncFacts
+from orchestrator.sandbox.audit_ledger import AuditLedger
 from orchestrator.server.gitops_routes import GitOpsApi
 from orchestrator.server.webhook import Webhook, WebhookListener
 
@@ -92,7 +93,12 @@ def gitops_of(
     def wanted() -> GitWebhook | None:
         return book.source.webhook if book.source is not None else None
 
-    webhook = Webhook(wanted=wanted, pushed=gitops.hurry)
+    webhook = Webhook(
+        wanted=wanted,
+        pushed=gitops.hurry,
+        ledger=AuditLedger(auditor=clerk.auditor, now=clock.now, monotonic=clock.monotonic),
+        now=clock.now,
+    )
     listener = WebhookListener(webhook, wanted=wanted)
     commands = GitOpsCommands(
         gitops=gitops,

@@ -4,6 +4,7 @@ import secrets
 
 from orchestrator.daemon.router import ManagerRouter
 from orchestrator.engine.base import Engine
+from orchestrator.manager.auditing import Clerk
 from orchestrator.manager.manager import PluginManager
 from orchestrator.manager.plugin_logs import PluginLogs
 from orchestrator.server.gate import Gate
@@ -12,12 +13,14 @@ from orchestrator.server.ui import GrantedPages, UiKeys, has_pages
 from orchestrator.server.ui_server import UiListener
 
 
-def ways_in(manager: PluginManager, engine: Engine) -> tuple[Gate, UiListener, PluginLogs]:
+def ways_in(
+    manager: PluginManager, engine: Engine, clerk: Clerk
+) -> tuple[Gate, UiListener, PluginLogs]:
     """The gate to the plugins, the listener that shows their pages through it, and their logs.
 
     The secrets live as long as the daemon: what was seen of its keys is worth nothing later.
     """
-    gate = Gate(ManagerRouter(manager))
+    gate = Gate(ManagerRouter(manager, clerk))
 
     def wanted() -> int | None:
         fleet = manager.fleet

@@ -39,7 +39,7 @@ class Endings:
 
     def finish(self, source: GitSource, prepared: Prepared, run: Run) -> None:
         record, now = self._book.record, self._clock.now()
-        troubles = (*prepared.troubles, *run.troubles)
+        troubles, before = (*prepared.troubles, *run.troubles), frozenset(record.troubles)
         words = "; ".join(trouble.words for trouble in troubles)
         # Settings that changed meanwhile are for another sync.
         attempt = record.attempt if record.attempt is not None and record.attempt.is_new else None
@@ -68,6 +68,8 @@ class Endings:
         data: dict[str, JsonValue] = {"outcome": outcome, "who": run.who, "why": run.why}
         data |= {"added": [*entry.added], "changed": [*entry.changed], "removed": [*entry.removed]}
         data["troubles"] = [trouble.words for trouble in troubles]
+        new = [it for it in troubles if it.denied and it.plugin_id and it not in before]
+        data["refused_by_policy"] = {it.plugin_id: it.words for it in new}
         self.tell(EventName.GITOPS_SYNCED, run.commit, data)
 
     def refuse(self, source: GitSource, run: Run, words: str) -> None:

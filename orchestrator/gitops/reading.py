@@ -122,7 +122,12 @@ def trouble(tree: GitTree, file: str, plugin_id: str, error: OrchestratorError) 
     words = str(error).replace(f"{tree.folder}/", f"commit {short(tree.sha)}: ")
     if short(tree.sha) not in words:
         words = f"commit {short(tree.sha)}: {file}: {words}"
-    return Trouble(file=file, plugin_id=plugin_id, words=words[:MAX_WORDS])
+    return Trouble(
+        file=file,
+        plugin_id=plugin_id,
+        words=words[:MAX_WORDS],
+        denied=error.kind is Kind.DENIED,
+    )
 
 
 def is_passing(error: OrchestratorError) -> bool:

@@ -38,6 +38,8 @@ class Trouble:
     """Empty if not even that can be read."""
     words: str
     """Names the commit, and where it can the file and the line."""
+    denied: bool = False
+    """Policy does not allow it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

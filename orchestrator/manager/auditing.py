@@ -10,15 +10,17 @@ from typing import Final
 from pydantic import JsonValue
 
 from orchestrator.clock import Clock
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.manager.deployment import Deployment
 from orchestrator.manager.held import HeldUpdate
+from orchestrator.manager.resolve import ManifestsRefused
 from orchestrator.model.audit import AuditAction, AuditEntry, Auditor, AuditOutcome, evidence_of
 from orchestrator.model.events import EventName, PluginEvent
 from orchestrator.model.policy import SecurityPolicy
 
 MAX_WHY_CHARACTERS: Final = 2_000
 _SHOWN_CHARACTERS: Final = 1_000
+_SHORT_SHA: Final = 12
 _TAKEN_DOWN: Final[Mapping[str, tuple[AuditAction, AuditOutcome]]] = MappingProxyType(
     {
         EventName.PLUGIN_STARTED: (AuditAction.PLUGIN_START, AuditOutcome.DONE),
@@ -50,7 +52,7 @@ class Clerk:
     """Writes entries in the fleet's words."""
 
     def __init__(self, auditor: Auditor, clock: Clock) -> None:
-        self._auditor = auditor
+        self.auditor = auditor
         self._clock = clock
 
     def hear(self, event: PluginEvent) -> None:
@@ -59,8 +61,13 @@ class Clerk:
             return
         action, outcome = _TAKEN_DOWN[event.type]
         data = dict(event.data)
+        refused = data.pop("refused_by_policy", None)
         why = str(data.pop("why", "") or data.pop("reason", "") or data.get("detail", ""))
+        why = why or _known(event)
         self._write(action, outcome, why=why, data=data, plugin_id=event.subject)
+        for plugin_id, words in refused.items() if isinstance(refused, dict) else ():
+            about = {"revision": data.get("revision", "")}
+            self._refused_by_policy(plugin_id, str(words), about)
 
     def command(
         self, words: str, data: Mapping[str, JsonValue], *, who: str, why: str = ""
@@ -81,6 +88,30 @@ class Clerk:
             AuditOutcome.REFUSED,
             why=str(error)[:MAX_WHY_CHARACTERS],
             data=data,
+            actor="operator",
+        )
+        for one in error.errors if isinstance(error, ManifestsRefused) else (error,):
+            if one.kind is Kind.DENIED and (plugin_id := str(getattr(one, "plugin_id", ""))):
+                self._refused_by_policy(plugin_id, str(one), {"code": one.code, "user": who})
+
+    def _refused_by_policy(self, plugin_id: str, why: str, data: Mapping[str, JsonValue]) -> None:
+        """So that it is found where the plugin is looked for, too."""
+        self._write(
+            AuditAction.POLICY_DECISION,
+            AuditOutcome.REFUSED,
+            why=why[:MAX_WHY_CHARACTERS],
+            data=data,
+            plugin_id=plugin_id,
+        )
+
+    def call(self, plugin_id: str, tool: str, *, request_id: str, who: str) -> None:
+        """An operator's call of a tool that is declared destructive, let through to the plugin."""
+        self._write(
+            AuditAction.COMMAND,
+            AuditOutcome.ALLOWED,
+            why=f"call {plugin_id} {tool}",
+            data={"tool": tool, "request_id": request_id, "user": who},
+            plugin_id=plugin_id,
             actor="operator",
         )
 
@@ -168,7 +199,7 @@ class Clerk:
         plugin_id: str = "",
         actor: str = "orchestrator",
     ) -> None:
-        self._auditor.record(
+        self.auditor.record(
             AuditEntry(
                 at=self._clock.now(),
                 actor=actor,
@@ -179,6 +210,19 @@ class Clerk:
                 data=data,
             )
         )
+
+
+def _known(event: PluginEvent) -> str:
+    """Why, where nobody gave a reason: what led to it."""
+    data = event.data
+    match event.type:
+        case EventName.ROLLOUT_COMPLETED:
+            return f"revision {data.get('revision')}, version {data.get('version')}, does well"
+        case EventName.GITOPS_SYNCED:
+            sha = str(data.get("revision", ""))[:_SHORT_SHA]
+            return f"git has revision {sha}: {data.get('subject', '')}"[:MAX_WHY_CHARACTERS]
+        case _:
+            return ""
 
 
 def _from(who: str, reason: str) -> dict[str, JsonValue]:

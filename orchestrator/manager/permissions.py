@@ -5,6 +5,7 @@ Only what a revoke takes away is taken at once, by the brake.
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 from pydantic import JsonValue
 
@@ -20,6 +21,8 @@ from orchestrator.model.audit import AuditAction, AuditOutcome, evidence_of
 from orchestrator.model.permissions import Permission, PermissionKind
 from orchestrator.policy.grant import PermissionRefused
 from orchestrator.policy.overrides import Override, OverrideState
+
+LIFTED: Final = "the revoke was lifted; the plugin does not have it, as nothing gives it"
 
 
 class UpdateNotHeld(OrchestratorError):
@@ -86,7 +89,10 @@ class PermissionSystem:
             except OrchestratorError as error:
                 self._note(wish, AuditOutcome.REFUSED, {**evidence_of(error), "found": str(error)})
                 raise
-            self._note(wish, AuditOutcome.DONE, {"changed": changed})
+            told: dict[str, JsonValue] = {"changed": changed}
+            if changed and not self.check_permission(plugin_id, permission):
+                told |= {"effective": False, "found": LIFTED}
+            self._note(wish, AuditOutcome.DONE, told)
         return changed
 
     async def revoke_permission(

@@ -34,6 +34,7 @@ from orchestrator.manager.actions import (
     SetCpu,
     Start,
 )
+from orchestrator.manager.arrivals import why_it_runs
 from orchestrator.manager.bring_up import DIED_AT_START, StartFailed, dial_in, start_and_initialize
 from orchestrator.manager.deployment import Deployment
 from orchestrator.manager.fleet import Fleet
@@ -259,7 +260,8 @@ class Steps:
         self._fleet.mark_initialized(container)
         sandbox.mark_ready()
         self._fleet.well_since.pop(sandbox.sandbox_id, None)
-        self._bus.publish(event, sandbox.info.plugin_id, {"container_id": container_id})
+        why = why_it_runs(self._fleet, plugin_id := sandbox.info.plugin_id, event)
+        self._bus.publish(event, plugin_id, {"container_id": container_id, "why": why})
 
     async def _kill(
         self, container_id: str, cause: tuple[str, str], *, deployment: Deployment | None = None

@@ -1,5 +1,6 @@
 """What /metrics tells of security: refusals, alerts, ratings, grants by command, the audit log."""
 
+import contextlib
 from collections import Counter
 from typing import Final
 
@@ -35,6 +36,8 @@ class SecurityFacts:
         self._tell_deployments(sources, board)
         board.put("updates_held", len(sources.fleet.held))
         board.put("audit_records_total", sources.audit.place.sequence)
+        with contextlib.suppress(OSError):
+            board.put("audit_bytes", sources.audit.size_bytes())
         if sources.looks.audit_intact is not None:
             board.put("audit_chain_intact", sources.looks.audit_intact)
 

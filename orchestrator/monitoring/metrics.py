@@ -86,6 +86,7 @@ _ROWS: Final[tuple[tuple[str, MetricKind, tuple[str, ...], str], ...]] = (
     ("permission_overrides", _G, ("state",), "Permissions that were granted or revoked by command."),
     ("updates_held", _G, (), "Updates that wait for a grant."),
     ("audit_records_total", _C, (), "Records in the audit log."),
+    ("audit_bytes", _G, (), "Bytes of the audit log on disk; what was archived does not count."),
     ("audit_chain_intact", _G, (), "Whether the audit chain verified when it was last looked at, which is every hour."),
     # -- events ---------------------------------------------------------------------------------
     ("events_published_total", _C, ("publisher", "plugin"), "Events that were accepted; publisher is plugin, orchestrator or operator, and plugin is empty for the latter two."),

@@ -114,6 +114,7 @@ class CodeSandbox:
         limits: LimitsOverride | None = None,
         timeout_seconds: float | None = None,
         actor: str = "operator",
+        user: str = "",
     ) -> CodeResult:
         """Run `code` once, in a sandbox of its own. What the code does wrong is in the result.
 
@@ -121,7 +122,7 @@ class CodeSandbox:
         CodeStartFailed, CodeSandboxClosed and the engine's errors: then no code was run.
         """
         wish = Wish(language=language, permissions=permissions, limits=limits or LimitsOverride())
-        entry, began = self._entry(code, wish, actor), self._clock.monotonic()
+        entry, began = self._entry(code, wish, actor, user), self._clock.monotonic()
         try:
             async with self._place():
                 plan = await self._plan(wish)
@@ -288,7 +289,7 @@ class CodeSandbox:
         except OrchestratorError:
             return  # no engine now: then none of its containers takes code either
 
-    def _entry(self, code: str, wish: Wish, actor: str) -> AuditEntry:
+    def _entry(self, code: str, wish: Wish, actor: str, user: str) -> AuditEntry:
         return AuditEntry(
             at=self._clock.now(),
             actor=actor,
@@ -299,6 +300,7 @@ class CodeSandbox:
                 "permissions": [permission.kind for permission in wish.permissions],
                 "code_sha256": hashlib.sha256(code.encode(errors="surrogatepass")).hexdigest(),
                 "code_bytes": len(code),
+                **({"user": user} if user else {}),
             },
         )
 

@@ -13,6 +13,7 @@ from orchestrator.model.manifest import LimitsOverride
 from orchestrator.model.permissions import Permission
 from orchestrator.sandbox.code import CodeSandbox
 from orchestrator.sandbox.code_result import to_json
+from orchestrator.server.who import user_of
 
 MAX_BODY_BYTES: Final = 16 << 20
 
@@ -62,6 +63,7 @@ def code_route(sandbox: CodeSandbox) -> Route:
             permissions=wish.permissions,
             limits=wish.limits,
             timeout_seconds=wish.timeout_seconds,
+            user=user_of(request),
         )
         return Response(to_json(result), media_type="application/json")
 

@@ -24,6 +24,7 @@ MAX_HEAD_BYTES: Final = 65_536
 _EXECUTE: Final = re.compile(rb"/v1/plugins/([a-z0-9-]{1,63})/execute")
 _WORD: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 _TYPE: Final = re.compile(rb"[\x20-\x7e]{1,256}")
+_USER: Final = re.compile(rb"[\x20-\x7e]{1,100}")
 _MILLISECONDS: Final = re.compile(rb"[0-9]{1,11}")
 _REQUEST_IDS = itertools.count(1)
 
@@ -39,6 +40,9 @@ class Router(Protocol):
 
     def admitted(self, plugin_id: str) -> Door | CallFailure:
         """The same for a call that was let in already."""
+
+    def dispatching(self, plugin_id: str, call: Call, user: str) -> None:
+        """A tool is about to be called: its input is as it declares it. Quick."""
 
     def refused(self, plugin_id: str, call: Call, failure: CallFailure) -> None:
         """The call was answered without being dispatched."""
@@ -212,6 +216,8 @@ class FrontProtocol(asyncio.Protocol):
         if failure is not None:
             answer.on_failure(failure)
             return
+        user = self._header(b"x-orchestrator-user", _USER) or "operator"
+        self._router.dispatching(self._plugin_id, call, user)
         self._dispatch(sandbox, call, answer)
         if self._exchange is not None:
             self._exchange.send(body)

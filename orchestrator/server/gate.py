@@ -43,6 +43,10 @@ class Gate:
         """For a call that came before the gate was shut."""
         return self._router.admitted(plugin_id)
 
+    def dispatching(self, plugin_id: str, call: Call, user: str) -> None:
+        """See Router."""
+        self._router.dispatching(plugin_id, call, user)
+
     def refused(self, plugin_id: str, call: Call, failure: CallFailure) -> None:
         """See Router."""
         self._router.refused(plugin_id, call, failure)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from pydantic import JsonValue
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -19,7 +20,9 @@ from starlette.routing import Route
 
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.manager.secrets import read_secret
+from orchestrator.model.audit import AuditAction, AuditEntry, AuditOutcome
 from orchestrator.model.git import GitWebhook
+from orchestrator.sandbox.audit_ledger import AuditLedger
 from orchestrator.server.loopback import LoopbackServer
 from orchestrator.server.problems import PROBLEM_TYPE, error_problem
 
@@ -46,16 +49,47 @@ class Webhook:
     """`wanted` says which secret holds now, None that none does; `pushed` is told of each push."""
 
     def __init__(
-        self, *, wanted: Callable[[], GitWebhook | None], pushed: Callable[[], None]
+        self,
+        *,
+        wanted: Callable[[], GitWebhook | None],
+        pushed: Callable[[], None],
+        ledger: AuditLedger,
+        now: Callable[[], float],
     ) -> None:
         self._wanted = wanted
         self._pushed = pushed
+        self._ledger = ledger
+        self._now = now
+
+    def close(self) -> None:
+        """Tell the audit log of what was held back."""
+        self._ledger.close()
 
     def routes(self) -> list[Route]:
         return [Route(PATH, self.receive, methods=["POST"])]
 
     async def receive(self, request: Request) -> Response:
         """202, whatever was pushed. Raises WebhookRefused, WebhookInvalid."""
+        try:
+            return await self._receive(request)
+        except (WebhookRefused, WebhookInvalid) as error:
+            self._refused(error)
+            raise
+
+    def _refused(self, error: OrchestratorError) -> None:
+        """Anybody who reaches the port may send what they like: sums, in a flood."""
+        data: dict[str, JsonValue] = {"code": error.code}
+        entry = AuditEntry(
+            at=self._now(),
+            actor="webhook",
+            action=AuditAction.GIT_SYNC,
+            outcome=AuditOutcome.REFUSED,
+            why=str(error),
+            data=data,
+        )
+        self._ledger.note(entry, kind=error.code, target={}, repeats=True)
+
+    async def _receive(self, request: Request) -> Response:
         webhook = self._wanted()
         if webhook is None:
             raise WebhookRefused("git.webhook: found none, expected a secret to know senders by")
@@ -113,6 +147,7 @@ class WebhookListener:
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
             self.close()
+            self._webhook.close()
 
     async def settle(self) -> None:
         """Listen as is wanted now; what stands in the way is in `trouble`."""

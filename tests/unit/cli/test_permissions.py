@@ -64,11 +64,12 @@ def test_check_tells_by_its_exit_code(
 @pytest.mark.parametrize("verb", ["grant", "revoke"])
 def test_a_decision_is_sent_with_who_and_why(shell: Shell, daemon: FakeDaemon, verb: str) -> None:
     daemon.answer(f"{ONE}/{verb}", {"changed": True})
+    daemon.answer(ONE, {"effective": True, "why": ""})
     shown = shell("permissions", verb, "notes", "external_api", "--reason", "it leaks")
-    body = json.loads(daemon.asked[-1].body)
+    [asked] = [it for it in daemon.asked if it.method == "POST"]
+    body = json.loads(asked.body)
 
     assert shown.code == 0
-    assert daemon.asked[-1].method == "POST"
     assert body["why"] == "it leaks"
     assert body["who"] != ""
 
@@ -92,6 +93,18 @@ def test_parameters_that_are_no_object_are_not_sent(
 
     assert (shown.code, both.code) == (64, 64)
     assert daemon.asked == []
+
+
+def test_a_grant_that_gives_nothing_says_that_the_revoke_is_lifted(
+    shell: Shell, daemon: FakeDaemon
+) -> None:
+    daemon.answer(f"{ONE}/grant", {"changed": True})
+    daemon.answer(ONE, {"effective": False, "why": "the plugin does not ask for it"})
+    shown = shell("permissions", "grant", "notes", "external_api")
+
+    assert "the revoke of external_api is lifted" in shown.out
+    assert "the plugin does not ask for it" in shown.out
+    assert "granted" not in shown.out
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,8 @@ class Routes:
     max_request_bytes: int = 1 << 20
     refusals: list[tuple[str, str, str]] = field(default_factory=list)
     """(plugin, tool, code) of each."""
+    dispatched: list[tuple[str, str, str]] = field(default_factory=list)
+    """(plugin, tool, user) of each."""
 
     def route(self, plugin_id: str) -> PluginSandbox | CallFailure:
         if plugin_id not in self.sandboxes:
@@ -45,6 +47,9 @@ class Routes:
 
     def admitted(self, plugin_id: str) -> PluginSandbox | CallFailure:
         return self.route(plugin_id)
+
+    def dispatching(self, plugin_id: str, call: Call, user: str) -> None:
+        self.dispatched.append((plugin_id, call.tool, user))
 
     def refused(self, plugin_id: str, call: Call, failure: CallFailure) -> None:
         self.refusals.append((plugin_id, call.tool, failure.code))

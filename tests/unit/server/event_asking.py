@@ -18,6 +18,7 @@ SECONDS = 20.0
 class Answer:
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
+    pieces = largest = 0
     body: bytes = b""
 
     @property
@@ -25,7 +26,9 @@ class Answer:
         return json.loads(self.body)
 
 
-async def ask(house: PermissionHouse, method: str, target: str, wish: object = None) -> Answer:
+async def ask(
+    house: PermissionHouse, method: str, target: str, wish: object = None, *, user: str = ""
+) -> Answer:
     """One request, as uvicorn would hand it to the application."""
     path, _, query = target.partition("?")
     body = wish if isinstance(wish, bytes) else json.dumps(wish or {}).encode()
@@ -42,7 +45,9 @@ async def ask(house: PermissionHouse, method: str, target: str, wish: object = N
             answer.status = message["status"]
             answer.headers = {k.decode(): v.decode() for k, v in message["headers"]}
         else:
-            answer.body += message.get("body", b"")
+            answer.body += (piece := message.get("body", b""))
+            answer.pieces += 1
+            answer.largest = max(answer.largest, len(piece))
 
     scope = {
         "type": "http",
@@ -50,7 +55,7 @@ async def ask(house: PermissionHouse, method: str, target: str, wish: object = N
         "path": path,
         "raw_path": path.encode(),
         "query_string": query.encode(),
-        "headers": [],
+        "headers": [(b"x-orchestrator-user", user.encode())] if user else [],
         "http_version": "1.1",
         "scheme": "http",
         "server": ("orchestrator", 80),

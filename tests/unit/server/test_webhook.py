@@ -13,10 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.clock import SystemClock
 from orchestrator.model.git import GitWebhook
 from orchestrator.model.secret_source import SecretFile
+from orchestrator.sandbox.audit_ledger import AuditLedger
 from orchestrator.server import loopback, webhook
 from orchestrator.server.webhook import MAX_BODY_BYTES, PATH, Webhook, WebhookListener, is_signed
+from tests.unit.sandbox.broker_house import MemoryAuditor
 
 SECRET = b"a secret of some length"
 BODY = b'{"ref": "refs/heads/main"}'
@@ -31,7 +34,15 @@ class Hooked:
         file.write_bytes(secret + b"\n")
         self.config: GitWebhook | None = GitWebhook(port=0, secret=SecretFile(file=str(file)))
         self.pushes = 0
-        webhook = Webhook(wanted=lambda: self.config, pushed=self._pushed)
+        self.auditor = MemoryAuditor()
+        clock = SystemClock()
+        webhook = Webhook(
+            wanted=lambda: self.config,
+            pushed=self._pushed,
+            ledger=AuditLedger(auditor=self.auditor, now=clock.now, monotonic=clock.monotonic),
+            now=clock.now,
+        )
+        self.webhook = webhook
         self.listener = WebhookListener(webhook, wanted=lambda: self.config)
 
     def _pushed(self) -> None:
@@ -214,3 +225,19 @@ async def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
 ))  # fmt: skip
 def test_no_words_of_any_kind_stand_in_for_the_secret(headers: dict[str, str]) -> None:
     assert not is_signed(headers, DIGEST.encode(), SECRET)
+
+
+async def test_wrong_signatures_are_in_the_audit_log_in_sums(tmp_path: Path) -> None:
+    hooked = Hooked(tmp_path)
+    async with hooked.listens():
+        for _ in range(30):
+            await hooked.post({"x-hub-signature-256": "sha256=" + "0" * 64})
+    hooked.webhook.close()
+    entries = hooked.auditor.entries
+
+    assert len(entries) == 2
+    assert {(it.actor, str(it.action), str(it.outcome)) for it in entries} == {
+        ("webhook", "git_sync", "refused")
+    }
+    assert sum(int(str(it.data.get("times", 1))) for it in entries) == 30
+    assert entries[0].data["code"] == "webhook_refused"
