@@ -92,7 +92,7 @@ def gitops_of(
     def wanted() -> GitWebhook | None:
         return book.source.webhook if book.source is not None else None
 
-    webhook = Webhook(wanted=wanted, pushed=gitops.hurry)
+    webhook = Webhook(wanted=wanted, pushed=gitops.hurry, clock=clock)
     listener = WebhookListener(webhook, wanted=wanted)
     commands = GitOpsCommands(
         gitops=gitops,

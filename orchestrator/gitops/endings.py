@@ -40,7 +40,7 @@ class Endings:
     def finish(self, source: GitSource, prepared: Prepared, run: Run) -> None:
         record, now = self._book.record, self._clock.now()
         troubles = (*prepared.troubles, *run.troubles)
-        words = "; ".join(trouble.words for trouble in troubles)
+        words = _together([trouble.words for trouble in troubles])
         # Settings that changed meanwhile are for another sync.
         attempt = record.attempt if record.attempt is not None and record.attempt.is_new else None
         if prepared.passing:
@@ -137,6 +137,11 @@ class Endings:
         root = self._trees.folder
         below = [Path(path) for path in paths if path and Path(path).is_relative_to(root)]
         return [path.relative_to(root).parts[0] for path in below if path != root]
+
+
+def _together(words: Sequence[str]) -> str:
+    """In one line, unless one of them needs several."""
+    return ("\n" if any("\n" in one for one in words) else "; ").join(words)
 
 
 def _entry(run: Run, now: float, outcome: Outcome, words: str) -> Entry:

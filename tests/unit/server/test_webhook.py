@@ -20,6 +20,7 @@ from orchestrator.server.webhook import MAX_BODY_BYTES, PATH, Webhook, WebhookLi
 
 SECRET = b"a secret of some length"
 BODY = b'{"ref": "refs/heads/main"}'
+NOW = 1_700_000_000.0
 DIGEST = hmac.new(SECRET, BODY, hashlib.sha256).hexdigest()
 
 
@@ -31,8 +32,14 @@ class Hooked:
         file.write_bytes(secret + b"\n")
         self.config: GitWebhook | None = GitWebhook(port=0, secret=SecretFile(file=str(file)))
         self.pushes = 0
-        webhook = Webhook(wanted=lambda: self.config, pushed=self._pushed)
+        webhook = Webhook(wanted=lambda: self.config, pushed=self._pushed, clock=self)
         self.listener = WebhookListener(webhook, wanted=lambda: self.config)
+
+    def now(self) -> float:
+        return NOW
+
+    def monotonic(self) -> float:
+        return NOW
 
     def _pushed(self) -> None:
         self.pushes += 1
