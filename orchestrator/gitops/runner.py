@@ -96,7 +96,7 @@ class Runner:
         run = self._resumed(run) if resumed else run
         applied = self._book.record.applied
         conditions = {name: self._seen.condition(name, applied.get(name)) for name in run.before}
-        following = next_step(run, prepared.course, conditions, self._clock.now())
+        following = next_step(run, prepared.course, conditions, self._clock.monotonic())
         if following.step is Step.WAIT:
             return WAIT_SECONDS
         if following.step in self._actions:
@@ -107,7 +107,7 @@ class Runner:
 
     def _resumed(self, run: Run) -> Run:
         """A wave has its time again: while no daemon was there, nothing could become well."""
-        resumed = replace(run, since=self._clock.now())
+        resumed = replace(run, since=self._clock.monotonic())
         self._book.put(run=resumed)
         return resumed
 
@@ -183,7 +183,7 @@ class Runner:
                 run,
                 before={name: was for name, was in run.before.items() if name not in refused},
                 submitted=True,
-                since=self._clock.now(),
+                since=self._clock.monotonic(),
                 troubles=(*run.troubles, *troubles),
             ),
         )

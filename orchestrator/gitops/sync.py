@@ -94,7 +94,11 @@ class GitOps:
             await self._look(source)
         if self._stumbling > 0:
             return min(self._stumbling, self.remote.due_in)
-        decision = decide(self.view(source), self._clock.now())
+        now = self._clock.now()
+        settled = self.book.record.not_after(now)
+        if settled is not self.book.record:
+            self.book.write(settled)
+        decision = decide(self.view(source), now)
         try:
             seconds = await self._do(source, decision)
         except OrchestratorError as error:
