@@ -61,6 +61,12 @@ def gitops_of(
         keys=settings.secrets_root / ".git",
         monotonic=clock.monotonic,
     )
+
+    async def bring(sha: str) -> None:
+        if book.source is not None:
+            await remote.bring(book.source, sha)
+
+    trees.bring = bring
     trees.fill_in = Submodules(
         git,
         folder / "submodules",
@@ -70,6 +76,7 @@ def gitops_of(
     ).fill
     seen = Seen(manager)
     endings = Endings(book=book, manager=manager, trees=trees, bus=bus, clock=clock)
+    trees.make_room = lambda: endings.clear_away(spare=False)
     runner = Runner(
         book=book,
         manager=manager,

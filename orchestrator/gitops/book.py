@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from orchestrator.gitops.entries import TreeBounds
 from orchestrator.gitops.state import GITOPS, SyncRecord, save, saved
-from orchestrator.gitops.tree import TreeBounds
 from orchestrator.model.git import GitSource
 from orchestrator.store.base import RecordStore, StoreUnavailable
 
@@ -32,7 +32,11 @@ class Book:
         """How much a commit of what is followed may hold."""
         if self.source is None:
             return TreeBounds()
-        return TreeBounds(max_files=self.source.max_files, max_bytes=self.source.max_mb << 20)
+        return TreeBounds(
+            max_files=self.source.max_files,
+            max_bytes=self.source.max_mb << 20,
+            all_bytes=self.source.trees_mb << 20,
+        )
 
     def put(self, **changes: Any) -> SyncRecord:
         """Change the record's fields. A full disk holds up nobody: git says all of it anew."""

@@ -15,6 +15,7 @@ from orchestrator.gitops.state import MAX_WORDS, Applied, Entry, Outcome, Run, f
 from orchestrator.gitops.tree import GitTrees
 from orchestrator.manager.deployment import Inputs
 from orchestrator.manager.manager import PluginManager
+from orchestrator.manager.revisions import Revision
 from orchestrator.model.events import EventName
 from orchestrator.model.git import GitSource
 
@@ -115,10 +116,13 @@ class Endings:
         about: dict[str, JsonValue] = {"revision": commit.sha, "author": commit.author}
         self._bus.publish(name, data={**about, "subject": commit.subject, **data})
 
-    def clear_away(self) -> None:
-        """Remove the files of commits that nothing refers to any more."""
+    def clear_away(self, *, spare: bool = True) -> None:
+        """Remove the files of commits that nothing uses: git holds those that can be gone back to.
+
+        Those of revisions that `rollout undo` can go back to stay while there is room, and `spare`.
+        """
         record, manager = self._book.record, self._manager
-        commits = [record.head, record.wanted, record.synced, *(e.commit for e in record.history)]
+        commits = [record.head, record.wanted]
         applied = [*record.applied.values()]
         if record.run is not None:
             commits.append(record.run.commit)
@@ -126,10 +130,16 @@ class Endings:
         shas = {commit.sha for commit in commits if commit is not None}
         shas |= {one.sha for one in applied}
         inputs = [held.inputs for held in manager.fleet.held.values()]
-        for name in manager.fleet.deployments:
-            inputs += [revision.inputs for revision in manager.rollouts.of(name).revisions]
+        earlier: list[Revision] = []
+        for name, deployment in manager.fleet.deployments.items():
+            rollout = manager.rollouts.of(name)
+            # The last one that was well may serve still, or again.
+            used = [rollout.wanted, rollout.effective, *rollout.healthy[:1]]
+            inputs += [deployment.inputs, *(revision.inputs for revision in used)]
+            earlier += rollout.healthy
         shas |= {sha for each in inputs for sha in self._trees_of(each)}
-        self._trees.keep(shas)
+        newest = sorted(earlier, key=lambda revision: -revision.at) if spare else []
+        self._trees.keep(shas, [sha for each in newest for sha in self._trees_of(each.inputs)])
 
     def _trees_of(self, inputs: Inputs) -> list[str]:
         paths = [inputs.origin, inputs.build_folder, *inputs.secret_files.values()]

@@ -161,8 +161,9 @@ class GitOps:
             return
         if source is not self.book.source:
             return  # another repository is followed by now
-        if tree.submodules:
-            _LOG.warning("git %s: submodules are left out: %s", short(commit.sha), tree.submodules)
+        left_out = {"submodules": tree.submodules, "links to nothing": tree.lost_links}
+        for what, names in left_out.items() if any(left_out.values()) else ():
+            _LOG.warning("git %s: %s are left out: %s", short(commit.sha), what, names or "none")
         self._take(ref.sha, commit)
 
     @property
