@@ -1,4 +1,4 @@
-"""What the commits of a repository take of a disk, all together; and coming back to what is gone."""
+"""What all commits together take of a disk; and coming back to one whose files are gone."""
 
 import shutil
 from pathlib import Path
@@ -57,7 +57,10 @@ async def test_commits_that_never_work_leave_nothing(house: GitHouse) -> None:
     first = house.repo.commit()
     async with house.follows():
         await house.synced(first)
-        sha = await house.bad_update()
+        house.plugin("bad", version="1.1.0")
+        house.broken.add(("bad", "1.1.0"))
+        sha = house.push()
+        await house.time_passes(lambda: sha in house.record.quarantine and not house.record.run)
         house.plugin("bad")
         fixed = house.push()
         await house.synced(fixed)
