@@ -192,9 +192,10 @@ class Runner:
         self, deployments: Sequence[Deployment], run: Run
     ) -> dict[str, OrchestratorError]:
         """All at once; if that is refused, each by itself, so that one holds no other up."""
-        note = _note(run)
+        note, names = _note(run), [deployment.plugin_id for deployment in deployments]
+        once = {name: one for name in names if (one := self._book.once(name)) is not None}
         try:
-            await self._manager.change(deployments, (), note, still=self._followed)
+            await self._manager.change(deployments, (), note, still=self._followed, once=once)
         except OrchestratorError as error:
             if is_passing(error):
                 raise
@@ -220,6 +221,7 @@ class Runner:
         troubles: list[Trouble] = []
         if may and not prepared.troubles:
             try:
+                self._book.remember_once(self._seen.inputs(may))
                 await self._manager.change((), may, _note(run), still=self._followed)
                 removed = may
             except OrchestratorError as error:

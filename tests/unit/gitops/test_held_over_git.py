@@ -1,7 +1,9 @@
 """An update over git that asks for more waits for a grant, as after any `up`."""
 
+from orchestrator.gitops.book import MAX_ONCE, Book
 from orchestrator.model.gitops import SyncState
 from orchestrator.model.status import SubState
+from orchestrator.store.memory import MemoryStore
 from tests.unit.gitops.house import GitHouse
 
 HOST = {"external_api": {"hosts": ["a.example:443"]}}
@@ -68,3 +70,68 @@ async def test_it_waits_on_over_a_restart_and_a_commit_that_does_not_touch_it(
         await house.synced(fourth)
         assert (house.version("one"), house.daemon.manager.fleet.held) == ("1.1.1", {})
         await house.whole(SyncState.SYNCED)
+
+
+async def test_what_was_taken_away_and_comes_back_asking_for_more_waits_too(
+    house: GitHouse,
+) -> None:
+    """Nobody typed it: it would be a way round the grant, in two commits."""
+    asks(house, "1.0.0", HOST)
+    house.plugin("two")
+    first = house.repo.commit()
+    async with house.follows(sync={"prune": "auto"}):
+        await house.synced(first)
+        house.drop("one")
+        await house.synced(house.push())
+        await house.until(lambda: "one" not in house.daemon.manager.fleet.deployments)
+        asks(house, "1.1.0", MORE)
+        await house.synced(house.push())
+
+        assert house.plugins["one"].reason == "its update asks for more: it waits for a grant"
+        assert house.version("one") == "1.0.0"
+        held = house.daemon.manager.fleet.held["one"]
+    async with house.goes_on():  # a restart lets nothing through either
+        house.drop("one")
+        await house.synced(house.push())
+        await house.until(lambda: "one" not in house.daemon.manager.fleet.deployments)
+    async with house.goes_on():
+        asks(house, "1.1.0", MORE)
+        await house.synced(house.push())
+        assert house.version("one") == "1.0.0"
+        held = house.daemon.manager.fleet.held["one"]
+        await house.daemon.permissions.grant_update("one", held.update)
+        await house.whole(SyncState.SYNCED)
+        assert house.version("one") == "1.1.0"
+
+
+async def test_what_comes_back_asking_for_no_more_waits_for_nobody(house: GitHouse) -> None:
+    asks(house, "1.0.0", MORE)
+    house.plugin("two")
+    first = house.repo.commit()
+    async with house.follows(sync={"prune": "auto"}):
+        await house.synced(first)
+        house.drop("one")
+        await house.synced(house.push())
+        asks(house, "1.1.0", HOST)
+        await house.synced(house.push())
+
+        assert (house.version("one"), house.daemon.manager.fleet.held) == ("1.1.0", {})
+        await house.whole(SyncState.SYNCED)
+
+
+async def test_of_very_many_that_are_gone_the_newest_are_remembered(house: GitHouse) -> None:
+    house.plugin("one")
+    sha = house.repo.commit()
+    async with house.follows():
+        await house.synced(sha)
+        one = house.daemon.manager.fleet.deployments["one"].inputs
+    store = MemoryStore()
+    book = Book(store)
+    book.remember_once({f"p{number}": one for number in range(MAX_ONCE)})
+    book.remember_once({"p0": one, "more": one})
+
+    for known in (book, Book(store)):
+        assert known.once("p0") == known.once("more") == one
+        assert known.once("p1") is None
+    book.close()
+    assert (book.once("p0"), Book(store).once("p0")) == (None, None)
