@@ -26,6 +26,7 @@ from orchestrator.gitops.repository import Commit, GitUnreachable
 from orchestrator.gitops.runner import Runner
 from orchestrator.gitops.seen import Seen
 from orchestrator.gitops.state import Asked, Entry, Outcome, failed_again
+from orchestrator.gitops.tree import GitTree
 from orchestrator.gitops.windows import is_open
 from orchestrator.manager.manager import PluginManager
 from orchestrator.manager.revisions import Note
@@ -161,9 +162,7 @@ class GitOps:
             return
         if source is not self.book.source:
             return  # another repository is followed by now
-        left_out = {"submodules": tree.submodules, "links to nothing": tree.lost_links}
-        for what, names in left_out.items() if any(left_out.values()) else ():
-            _LOG.warning("git %s: %s are left out: %s", short(commit.sha), what, names or "none")
+        _tell_left_out(tree)
         self._take(ref.sha, commit)
 
     @property
@@ -275,3 +274,10 @@ class GitOps:
     def _hear(self, event: PluginEvent) -> None:
         if event.type.startswith(_HEARD):
             self.wake()
+
+
+def _tell_left_out(tree: GitTree) -> None:
+    parts = (("submodules", tree.submodules), ("links to nothing", tree.lost_links))
+    for what, names in parts:
+        if names:
+            _LOG.warning("git %s: %s are left out: %s", short(tree.sha), what, ", ".join(names))

@@ -168,3 +168,16 @@ async def test_what_is_spare_stays_while_there_is_room_the_first_before_the_othe
     assert [trees.find(sha) is not None for sha in shas] == [True, False, False]
     trees.keep({sha}, [shas[0]])
     assert trees.find(shas[0]) is not None
+
+
+async def test_a_link_to_nothing_is_named_in_the_log_and_the_rest_is_taken_up(
+    house: GitHouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.plugin("one")
+    (house.repo.folder / "old").symlink_to("nowhere")
+    sha = house.repo.commit()
+    async with house.follows():
+        await house.synced(sha)
+
+        assert house.version("one") == "1.0.0"
+    assert f"git {sha[:12]}: links to nothing are left out: old" in caplog.text
