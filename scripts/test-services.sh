@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Real databases for the tests: PostgreSQL and Redis from Debian's packages, in a folder of their own.
+# Real servers for the tests, from Debian's packages: PostgreSQL and Redis in a folder of their own.
 #   scripts/test-services.sh install       what is missing, and no more
+#   scripts/test-services.sh install-sshd  the same, of what git over ssh is tried with
 #   scripts/test-services.sh start         prints KEY=VALUE lines; `folder` is what stop takes
 #   scripts/test-services.sh stop FOLDER
 # They listen on 127.0.0.1 and on unix sockets below the folder. As root it installs what is missing,
@@ -20,7 +21,9 @@ find_postgres() {
 }
 
 # Without the servers that the packages would start, and without the cluster that they would make.
+# One at a time: tests run in several processes.
 install_quietly() {
+  exec 9<"$0"; flock -w 500 9 || fail "another install takes too long"
   local quiet=/usr/sbin/policy-rc.d cluster=/etc/postgresql-common/createcluster.conf made=()
   if [ ! -e "$quiet" ]; then
     printf '#!/bin/sh\nexit 101\n' >"$quiet"; chmod +x "$quiet"; made+=("$quiet")
@@ -33,7 +36,7 @@ install_quietly() {
   apt-get update -qq >&2 || failed=1
   # --force-confold: dpkg must not ask about the file that was put there just now.
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-    -o Dpkg::Options::=--force-confold postgresql redis-server >/dev/null || failed=1
+    -o Dpkg::Options::=--force-confold "$@" >/dev/null || failed=1
   [ ${#made[@]} = 0 ] || rm -f "${made[@]}"
   return $failed
 }
@@ -42,8 +45,15 @@ provide() {
   if find_postgres && command -v redis-server >/dev/null; then return; fi
   [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null \
     || fail "PostgreSQL or Redis is missing (Debian: apt-get install postgresql redis-server)"
-  install_quietly || fail "apt-get could not install postgresql and redis-server"
+  install_quietly postgresql redis-server || fail "apt-get could not install postgresql and redis-server"
   find_postgres || fail "no initdb in /usr/lib/postgresql/*/bin"
+}
+
+provide_sshd() {
+  if [ -x /usr/sbin/sshd ] && command -v ssh-keygen >/dev/null; then return; fi
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+    || fail "sshd or ssh is missing (Debian: apt-get install openssh-server openssh-client)"
+  install_quietly openssh-server openssh-client || fail "apt-get could not install openssh-server"
 }
 
 free_port() {
@@ -106,7 +116,8 @@ stop() {
 
 case "${1:-}" in
   install) provide ;;
+  install-sshd) provide_sshd ;;
   start) start ;;
   stop) stop "${2:?usage: test-services.sh stop FOLDER}" ;;
-  *) echo "usage: test-services.sh install | start | stop FOLDER" >&2; exit 64 ;;
+  *) echo "usage: test-services.sh install | install-sshd | start | stop FOLDER" >&2; exit 64 ;;
 esac

@@ -14,7 +14,7 @@ import click
 from orchestrator.cli.context import client_of, instance_option, json_option, settings_of
 from orchestrator.cli.exits import BY_KIND
 from orchestrator.cli.moments import moment
-from orchestrator.cli.render import one_line
+from orchestrator.cli.render import BELOW, all_lines, one_line
 from orchestrator.client.audit import AuditClient
 from orchestrator.errors import Kind
 from orchestrator.store.audit_pieces import first_break, verify_pieces
@@ -152,7 +152,8 @@ def _line(record: Mapping[str, Any]) -> str:
     outcome = str(record["outcome"])
     shown = click.style(f"{outcome:<8}", fg=COLOURS.get(outcome, "white"))
     about = f" {record['plugin_id']}" if record["plugin_id"] else ""
+    why = all_lines(str(record["why"])).replace("\n", f"\n{BELOW}")
     return (
         f"{click.style(at, dim=True)} {record['sequence']:>6} {shown} {record['action']}{about} "
-        f"by {one_line(str(record['actor']))}: {one_line(str(record['why']))}"
+        f"by {one_line(str(record['actor']))}: {why}"
     )

@@ -15,7 +15,7 @@ from orchestrator.cli.context import (
 )
 from orchestrator.cli.exits import BY_KIND, OK
 from orchestrator.cli.gitops_pin import command as pin
-from orchestrator.cli.render import fields, one_line, table
+from orchestrator.cli.render import BELOW, all_lines, fields, one_line, table
 from orchestrator.client.gitops import GitOpsClient
 from orchestrator.client.user import user_name
 from orchestrator.errors import Kind
@@ -94,8 +94,10 @@ def diff(context: click.Context, *, as_json: bool) -> int:
         click.echo("git, what is wanted and what runs are one")
         return OK
     for plugin in answer:
-        words = f": {one_line(plugin['words'], WIDTH)}" if plugin["words"] else ""
-        click.echo(click.style(plugin["plugin_id"], bold=True) + words)
+        first, *more = all_lines(plugin["words"], WIDTH).split("\n")
+        click.echo(click.style(plugin["plugin_id"], bold=True) + (f": {first}" if first else ""))
+        for line in more:
+            click.echo(BELOW + line)
         if plugin["fields"]:
             sides = ("field", "git", "desired", "live")
             rows = [[_value(row[side]) for side in sides] for row in plugin["fields"]]
@@ -219,7 +221,7 @@ def _head(answer: Mapping[str, Any]) -> list[tuple[str, str]]:
     if answer["prune_waiting"]:
         gone = ", ".join(answer["prune_waiting"])
         rows.append(("gone", f"{gone}; `orchestrator gitops sync --prune` removes them"))
-    rows += [("", one_line(reason, WIDTH)) for reason in answer["reasons"]]
+    rows += [("", all_lines(reason, WIDTH)) for reason in answer["reasons"]]
     return rows
 
 
@@ -236,14 +238,14 @@ def _plugin(row: Mapping[str, Any]) -> list[str]:
         str(row["revision"])[:SHORT],
         str(row["wave"]),
         one_line(row["file"]),
-        one_line(row["reason"], WIDTH),
+        all_lines(row["reason"], WIDTH),
     ]
 
 
 def _entry(entry: Mapping[str, Any]) -> list[str]:
     changes = (("+", "added"), ("~", "changed"), ("-", "removed"))
     changed = " ".join(f"{sign}{name}" for sign, kind in changes for name in entry[kind])
-    reason = f"; {one_line(entry['reason'], WIDTH)}" if entry["reason"] else ""
+    reason = f"; {all_lines(entry['reason'], WIDTH)}" if entry["reason"] else ""
     return [
         str(entry["revision"])[:SHORT],
         _when(entry["at"]),

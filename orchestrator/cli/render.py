@@ -13,6 +13,8 @@ MARKS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "error": ("✖", "red"),
     }
 )
+BELOW: Final = "    "
+MOST_LINES: Final = 50
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 
 
@@ -23,7 +25,12 @@ def mark(status: str) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as they need to be; styled cells count by what is seen."""
+    """Columns as wide as they need to be; styled cells count by what is seen.
+
+    What a last cell says in more lines than one stands below its row, indented.
+    """
+    below = [[BELOW + line for line in _rest(row[-1])] for row in rows]
+    rows = [[*row[:-1], row[-1].partition("\n")[0]] for row in rows]
     shown = [[click.unstyle(cell) for cell in row] for row in rows]
     widths = [
         max([len(name), *(len(row[column]) for row in shown)]) for column, name in enumerate(head)
@@ -34,20 +41,22 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
             bold=True,
         )
     ]
-    for row, plain in zip(rows, shown, strict=True):
+    for row, plain, more in zip(rows, shown, below, strict=True):
         cells = [
             cell + " " * (width - len(text))
             for cell, text, width in zip(row, plain, widths, strict=True)
         ]
-        lines.append("  ".join(cells).rstrip())
+        lines += ["  ".join(cells).rstrip(), *more]
     return "\n".join(lines)
 
 
 def fields(pairs: Sequence[tuple[str, str]]) -> str:
-    """Names and values, one a line, values aligned."""
+    """Names and values, one a line, values aligned; further lines of one a little further in."""
     width = max(len(name) for name, _ in pairs)
+    further = "\n" + " " * (width + 2) + BELOW
     return "\n".join(
-        f"{click.style(name.ljust(width), dim=True)}  {value}" for name, value in pairs
+        f"{click.style(name.ljust(width), dim=True)}  {value.replace(chr(10), further)}"
+        for name, value in pairs
     )
 
 
@@ -96,6 +105,16 @@ def one_line(text: str, most: int = 100) -> str:
     return clean if len(clean) <= most else clean[: most - 1] + "…"
 
 
+def all_lines(text: str, most: int = 300) -> str:
+    """Every line, each cut and clean as `one_line` has it; of very many lines the first.
+
+    Whoever shows it indents what follows the first, so that no words pass for a line of ours.
+    """
+    lines = [one_line(line.strip(), most) for line in text.splitlines() if line.strip()]
+    more = len(lines) - MOST_LINES
+    return "\n".join([*lines[:MOST_LINES], *([f"… and {more} lines more"] if more > 0 else [])])
+
+
 def printable(text: str) -> str:
     """A plugin's own words: control characters could drive the operator's terminal."""
     return "".join(
@@ -111,3 +130,8 @@ def duration(seconds: float) -> str:
             parts.append(f"{left // size}{name}")
             left %= size
     return " ".join(parts[:2]) or "0s"
+
+
+def _rest(cell: str) -> list[str]:
+    """The lines of a cell but its first."""
+    return cell.split("\n")[1:]

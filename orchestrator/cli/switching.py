@@ -6,7 +6,8 @@ from typing import Final
 
 import click
 
-from orchestrator.cli.context import client_of
+from orchestrator.cli.context import client_at, settings_of
+from orchestrator.cli.followed import set_back_words
 from orchestrator.client.user import user_name
 
 DONE: Final[Mapping[str, str]] = MappingProxyType(
@@ -23,6 +24,10 @@ NOTHING: Final[Mapping[str, str]] = MappingProxyType(
 
 def say(verb: str, plugin: str, *, reason: str, instance: str | None) -> None:
     """Raises DaemonProblem (plugin_not_found, dependencies_unresolved)."""
-    client = client_of(instance)
-    changed = client.switch_plugin(plugin, verb, who=user_name(), why=reason)
-    click.echo(f"{plugin}: {(DONE if changed else NOTHING)[verb]}")
+    settings = settings_of(instance)
+    changed = client_at(settings).switch_plugin(plugin, verb, who=user_name(), why=reason)
+    words = set_back_words(settings, [plugin]) if changed else ""
+    done = {**DONE, "stop": "is being stopped"} if words else DONE
+    click.echo(f"{plugin}: {(done if changed else NOTHING)[verb]}")
+    if words:
+        click.echo(words, err=True)

@@ -19,6 +19,7 @@ from orchestrator.cli.context import (
     settings_of,
 )
 from orchestrator.cli.exits import BY_KIND, OK
+from orchestrator.cli.followed import set_back_words
 from orchestrator.cli.gitops import exit_code, show, until_settled
 from orchestrator.cli.monitoring import tell_monitoring
 from orchestrator.cli.permissions import held_lines
@@ -96,6 +97,8 @@ def command(
         names = _apply(
             client, settings, manifests, policy, environment, ours=ours, monitoring=monitoring
         )
+        if words := set_back_words(settings, names):
+            click.echo(words, err=True)
         return _follow(client, names, detach=detach, wait=wait, ours=ours)
     except KeyboardInterrupt:
         if detach or not ours:

@@ -62,6 +62,12 @@ def gitops_of(
         keys=settings.secrets_root / ".git",
         monotonic=clock.monotonic,
     )
+
+    async def bring(sha: str) -> None:
+        if book.source is not None:
+            await remote.bring(book.source, sha)
+
+    trees.bring = bring
     trees.fill_in = Submodules(
         git,
         folder / "submodules",
@@ -71,6 +77,7 @@ def gitops_of(
     ).fill
     seen = Seen(manager)
     endings = Endings(book=book, manager=manager, trees=trees, bus=bus, clock=clock)
+    trees.make_room = lambda: endings.clear_away(spare=False)
     runner = Runner(
         book=book,
         manager=manager,
@@ -97,7 +104,7 @@ def gitops_of(
         wanted=wanted,
         pushed=gitops.hurry,
         ledger=AuditLedger(auditor=clerk.auditor, now=clock.now, monotonic=clock.monotonic),
-        now=clock.now,
+        clock=clock,
     )
     listener = WebhookListener(webhook, wanted=wanted)
     commands = GitOpsCommands(

@@ -1,16 +1,22 @@
 """Book: what is followed and how far it is, in mind and on disk."""
 
+import contextlib
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
+from orchestrator.gitops.entries import TreeBounds
 from orchestrator.gitops.state import GITOPS, SyncRecord, save, saved
-from orchestrator.gitops.tree import TreeBounds
+from orchestrator.manager.deployment import Inputs, from_record, to_record
 from orchestrator.model.git import GitSource
-from orchestrator.store.base import RecordStore, StoreUnavailable
+from orchestrator.store.base import Record, RecordStore, StoreUnavailable
 
+MAX_ONCE: Final = 1_000
+"""Plugins that git no longer has, of which it is remembered what they were granted."""
 _SOURCE = "source"
+_ONCE: Final = "once/"
 
 
 class Book:
@@ -20,6 +26,7 @@ class Book:
         self._store = store
         self.record = saved(store)
         self.source = _saved_source(store)
+        self._once = _saved_once(store)
         self.trouble = ""
         """Why the last change is not on disk; empty if it is."""
 
@@ -32,7 +39,11 @@ class Book:
         """How much a commit of what is followed may hold."""
         if self.source is None:
             return TreeBounds()
-        return TreeBounds(max_files=self.source.max_files, max_bytes=self.source.max_mb << 20)
+        return TreeBounds(
+            max_files=self.source.max_files,
+            max_bytes=self.source.max_mb << 20,
+            all_bytes=self.source.trees_mb << 20,
+        )
 
     def put(self, **changes: Any) -> SyncRecord:
         """Change the record's fields. A full disk holds up nobody: git says all of it anew."""
@@ -50,6 +61,24 @@ class Book:
             self.trouble = str(error)
         else:
             self.trouble = ""
+
+    def once(self, name: str) -> Inputs | None:
+        """What a plugin was when it was last taken away, since git no longer had it."""
+        return self._once.get(name)
+
+    def remember_once(self, plugins: Mapping[str, Inputs]) -> None:
+        """Before they are taken away. Raises StoreUnavailable.
+
+        Else one that comes back would be a first deployment, which waits for nobody's grant.
+        """
+        known = {name: one for name, one in self._once.items() if name not in plugins} | {**plugins}
+        kept = dict([*known.items()][-MAX_ONCE:])
+        records: dict[str, Record | None] = {
+            f"{_ONCE}{name}": None for name in known.keys() - kept.keys()
+        }
+        records |= {f"{_ONCE}{name}": to_record(one) for name, one in plugins.items()}
+        self._store.put_all(GITOPS, records)
+        self._once = kept
 
     def follow(self, source: GitSource) -> bool:
         """From now on; whether it is another place than before. Raises StoreUnavailable.
@@ -79,10 +108,20 @@ class Book:
         self._store.put_all(GITOPS, dict.fromkeys(self._store.load(GITOPS)))
         self.source = None
         self.record = SyncRecord()
+        self._once = {}
 
 
 def _place(source: GitSource) -> tuple[str, ...]:
     return source.url, source.ref, source.path, source.environment or ""
+
+
+def _saved_once(store: RecordStore) -> dict[str, Inputs]:
+    found = {}
+    for key, record in store.load(GITOPS).items():
+        if key.startswith(_ONCE):
+            with contextlib.suppress(ValidationError):
+                found[key.removeprefix(_ONCE)] = from_record(record)
+    return found
 
 
 def _saved_source(store: RecordStore) -> GitSource | None:

@@ -141,7 +141,8 @@ class GitOpsCommands:
         target = rollback_target(record, to)
         if target is None:
             known = ", ".join(short(e.commit.sha) for e in record.history if e.outcome in _GOOD)
-            words = f"found {to or 'no earlier revision'}, expected one of: {known or 'none'}"
+            found = f"revision {to!r}" if to else "no earlier revision"
+            words = f"found {found}, expected the beginning of one of: {known or 'none'}"
             raise self._refused("rollback", wish, GitRevisionNotFound(words))
         why = f": {wish.why}" if wish.why else ""
         words = f"rolled back by {wish.who} to {short(target.sha)}{why}"

@@ -71,7 +71,7 @@ def decide(view: View, now: float) -> Decision:
     """See the module."""
     if view.suspended:
         return Decision(move=Move.REST)
-    sync_at = _sync_at(view)
+    sync_at = _sync_at(view, now)
     if view.running:
         overtaken = view.wanted not in {"", view.running} and not view.failing
         newer = overtaken and (view.asked or (sync_at is not None and now >= sync_at))
@@ -80,20 +80,20 @@ def decide(view: View, now: float) -> Decision:
         return Decision(move=Move.SYNC)
     if sync_at is not None and now >= sync_at:
         return Decision(move=Move.SYNC)
-    heal_at = _heal_at(view)
+    heal_at = _heal_at(view, now)
     if heal_at is not None and now >= heal_at:
         return Decision(move=Move.HEAL)
     times = [at for at in (sync_at, heal_at) if at is not None]
     return Decision(move=Move.REST, until=min(times, default=None))
 
 
-def _sync_at(view: View) -> float | None:
+def _sync_at(view: View, now: float) -> float | None:
     """When `wanted` may be tried; None if not by itself."""
     if view.wanted in {"", view.synced} and not _unfinished(view):
         return None
     if not view.wanted or view.quarantined or not view.auto or not view.window_open:
         return None
-    return _due(view.attempt, view.wanted, view)
+    return _due(view.attempt, view.wanted, view, now)
 
 
 def _unfinished(view: View) -> bool:
@@ -101,21 +101,18 @@ def _unfinished(view: View) -> bool:
     return view.attempt is not None and view.attempt.of == view.wanted and view.attempt.passing
 
 
-def _heal_at(view: View) -> float | None:
+def _heal_at(view: View, now: float) -> float | None:
     if not view.drifted or not view.self_heal:
         return None
-    if view.heal is None or view.heal.of != drift_key(view):
-        return 0.0
-    return view.heal.at + pause_after(
-        view.heal.tries, first=view.retry_seconds, most=view.retry_most_seconds
-    )
+    return _due(view.heal, drift_key(view), view, now)
 
 
-def _due(attempt: Attempt | None, of: str, view: View) -> float | None:
+def _due(attempt: Attempt | None, of: str, view: View, now: float) -> float | None:
+    """A try of the future was one before the clock was set back: its pause begins now."""
     if attempt is None or attempt.of != of:
         return 0.0
     if not attempt.passing:
         return None
-    return attempt.at + pause_after(
+    return min(attempt.at, now) + pause_after(
         attempt.tries, first=view.retry_seconds, most=view.retry_most_seconds
     )

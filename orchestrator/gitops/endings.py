@@ -15,6 +15,7 @@ from orchestrator.gitops.state import MAX_WORDS, Applied, Entry, Outcome, Run, f
 from orchestrator.gitops.tree import GitTrees
 from orchestrator.manager.deployment import Inputs
 from orchestrator.manager.manager import PluginManager
+from orchestrator.manager.revisions import Revision
 from orchestrator.model.events import EventName
 from orchestrator.model.git import GitSource
 
@@ -40,7 +41,7 @@ class Endings:
     def finish(self, source: GitSource, prepared: Prepared, run: Run) -> None:
         record, now = self._book.record, self._clock.now()
         troubles, before = (*prepared.troubles, *run.troubles), frozenset(record.troubles)
-        words = "; ".join(trouble.words for trouble in troubles)
+        words = _together([trouble.words for trouble in troubles])
         # Settings that changed meanwhile are for another sync.
         attempt = record.attempt if record.attempt is not None and record.attempt.is_new else None
         if prepared.passing:
@@ -117,10 +118,13 @@ class Endings:
         about: dict[str, JsonValue] = {"revision": commit.sha, "author": commit.author}
         self._bus.publish(name, data={**about, "subject": commit.subject, **data})
 
-    def clear_away(self) -> None:
-        """Remove the files of commits that nothing refers to any more."""
+    def clear_away(self, *, spare: bool = True) -> None:
+        """Remove the files of commits that nothing uses: git holds those that can be gone back to.
+
+        Those of revisions that `rollout undo` can go back to stay while there is room, and `spare`.
+        """
         record, manager = self._book.record, self._manager
-        commits = [record.head, record.wanted, record.synced, *(e.commit for e in record.history)]
+        commits = [record.head, record.wanted]
         applied = [*record.applied.values()]
         if record.run is not None:
             commits.append(record.run.commit)
@@ -128,10 +132,16 @@ class Endings:
         shas = {commit.sha for commit in commits if commit is not None}
         shas |= {one.sha for one in applied}
         inputs = [held.inputs for held in manager.fleet.held.values()]
-        for name in manager.fleet.deployments:
-            inputs += [revision.inputs for revision in manager.rollouts.of(name).revisions]
+        earlier: list[Revision] = []
+        for name, deployment in manager.fleet.deployments.items():
+            rollout = manager.rollouts.of(name)
+            # The last one that was well may serve still, or again.
+            used = [rollout.wanted, rollout.effective, *rollout.healthy[:1]]
+            inputs += [deployment.inputs, *(revision.inputs for revision in used)]
+            earlier += rollout.healthy
         shas |= {sha for each in inputs for sha in self._trees_of(each)}
-        self._trees.keep(shas)
+        newest = sorted(earlier, key=lambda revision: -revision.at) if spare else []
+        self._trees.keep(shas, [sha for each in newest for sha in self._trees_of(each.inputs)])
 
     def _trees_of(self, inputs: Inputs) -> list[str]:
         paths = [inputs.origin, inputs.build_folder, *inputs.secret_files.values()]
@@ -139,6 +149,11 @@ class Endings:
         root = self._trees.folder
         below = [Path(path) for path in paths if path and Path(path).is_relative_to(root)]
         return [path.relative_to(root).parts[0] for path in below if path != root]
+
+
+def _together(words: Sequence[str]) -> str:
+    """In one line, unless one of them needs several."""
+    return ("\n" if any("\n" in one for one in words) else "; ").join(words)
 
 
 def _entry(run: Run, now: float, outcome: Outcome, words: str) -> Entry:

@@ -8,8 +8,9 @@ from pathlib import Path, PurePosixPath
 
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.gitops.address import check_path
+from orchestrator.gitops.entries import GitTreeRefused
 from orchestrator.gitops.state import MAX_WORDS, Trouble
-from orchestrator.gitops.tree import GitTree, GitTreeRefused
+from orchestrator.gitops.tree import GitTree
 from orchestrator.manager.deployment import Inputs, to_record
 from orchestrator.model.environments import ENVIRONMENTS, Patches, read_patches
 from orchestrator.model.files import MANIFEST_SUFFIXES, leads_outside
@@ -50,6 +51,7 @@ def read_tree(tree: GitTree, source: GitSource) -> Reading:
     """Every manifest of the commit. Raises GitRevisionEmpty, GitPathRefused, GitTreeRefused."""
     path = check_path(source.path)
     _check_count(tree, path, source)
+    _check_links(tree, path)
     patches = _patches(tree, path, source)
     manifests: dict[str, LoadedManifest] = {}
     troubles = [*_patch_troubles(tree, patches)]
@@ -103,6 +105,18 @@ def _check_count(tree: GitTree, path: str, source: GitSource) -> None:
             f"commit {short(tree.sha)}: found {count} manifests in {path or 'its root'!r}, "
             f"expected at most {MAX_MANIFESTS}"
         )
+
+
+def _check_links(tree: GitTree, path: str) -> None:
+    """A manifest that leads to nothing would be one that git no longer has: it could be pruned."""
+    for link in map(PurePosixPath, tree.lost_links):
+        here = str(link.parent) == (path or ".")
+        said = link.suffix in MANIFEST_SUFFIXES or link.name == ENVIRONMENTS
+        if (here and said) or link.is_relative_to(PurePosixPath(path) / ENVIRONMENTS):
+            raise GitTreeRefused(
+                f"commit {short(tree.sha)}: {str(link)!r}: found a link to nothing, expected one "
+                "to something in the repository"
+            )
 
 
 def _patches(tree: GitTree, path: str, source: GitSource) -> Patches | None:
@@ -182,7 +196,10 @@ def _outside(
     build = loaded.build_folder()
     if build is not None and not _is_below(build, [tree.folder]):
         yield ("spec", "source", "build"), f"{spec.source.build!r}", inside
-    elif build is not None and (pointers := _pointers(build, tree)):
+    elif build is not None and (lost := _in_folder(build, tree, tree.lost_links)):
+        words = "one to something in the repository"
+        yield ("spec", "source", "build"), f"a link to nothing in {lost[0]}", words
+    elif build is not None and (pointers := _in_folder(build, tree, tree.lfs_pointers)):
         words = "content of its own; Git LFS is not followed"
         yield ("spec", "source", "build"), f"a pointer to LFS in {pointers[0]}", words
     folders = [tree.folder, *map(Path, source.files)]
@@ -198,8 +215,6 @@ def _is_below(path: Path, folders: Iterable[Path]) -> bool:
     return any(not leads_outside(path, folder) for folder in folders)
 
 
-def _pointers(build: Path, tree: GitTree) -> list[str]:
+def _in_folder(build: Path, tree: GitTree, files: Iterable[str]) -> list[str]:
     real = build.resolve()
-    return [
-        file for file in tree.lfs_pointers if (tree.folder / file).resolve().is_relative_to(real)
-    ]
+    return [file for file in files if (tree.folder / file).resolve().is_relative_to(real)]

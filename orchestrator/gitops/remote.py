@@ -86,6 +86,14 @@ class Remote:
         await check_signature(self.repository, commit, source.verify)
         return commit, await self.trees.write(commit.sha)
 
+    async def bring(self, source: GitSource, sha: str) -> None:
+        """A commit that was here before, and is gone back to.
+
+        Raises GitUnreachable, GitRefNotFound (the remote has it no more) and their kin.
+        """
+        with self.credentials(source) as credentials:
+            await self.repository.fetch(source.url, RemoteRef(name=sha, sha=sha), credentials)
+
     def failed(self, source: GitSource, error: OrchestratorError) -> None:
         """It did not answer: later each time, but never later than it would be anyway."""
         self._failures += 1

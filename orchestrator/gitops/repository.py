@@ -21,6 +21,8 @@ MAX_COMMIT_BYTES: Final = 1 << 20
 _TWO_OBJECTS: Final = 2 * MAX_COMMIT_BYTES
 MAX_WORDS: Final = 200
 MAX_CACHE_FILES: Final = 20_000
+_NOT_THERE: Final = ("not our ref", "find remote ref")
+"""What git says where a remote has no such commit."""
 _OURS: Final = "refs/orchestrator/wanted"
 _LONG_ID: Final = 64
 LIST_SECONDS: Final = 30.0
@@ -118,6 +120,10 @@ class GitRepository:
                 credentials=credentials,
             )
         except GitFailed as error:
+            if wanted.name == wanted.sha and any(words in error.words for words in _NOT_THERE):
+                raise GitRefNotFound(
+                    f"git {_shown(url)}: found no commit {wanted.sha}, expected it in the remote"
+                ) from error
             raise GitUnreachable(f"git {_shown(url)}: {error.words or error}") from error
         return await self._commit(wanted.sha)
 

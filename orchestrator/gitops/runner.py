@@ -96,7 +96,7 @@ class Runner:
         run = self._resumed(run) if resumed else run
         applied = self._book.record.applied
         conditions = {name: self._seen.condition(name, applied.get(name)) for name in run.before}
-        following = next_step(run, prepared.course, conditions, self._clock.now())
+        following = next_step(run, prepared.course, conditions, self._clock.monotonic())
         if following.step is Step.WAIT:
             return WAIT_SECONDS
         if following.step in self._actions:
@@ -107,7 +107,7 @@ class Runner:
 
     def _resumed(self, run: Run) -> Run:
         """A wave has its time again: while no daemon was there, nothing could become well."""
-        resumed = replace(run, since=self._clock.now())
+        resumed = replace(run, since=self._clock.monotonic())
         self._book.put(run=resumed)
         return resumed
 
@@ -183,7 +183,7 @@ class Runner:
                 run,
                 before={name: was for name, was in run.before.items() if name not in refused},
                 submitted=True,
-                since=self._clock.now(),
+                since=self._clock.monotonic(),
                 troubles=(*run.troubles, *troubles),
             ),
         )
@@ -192,9 +192,10 @@ class Runner:
         self, deployments: Sequence[Deployment], run: Run
     ) -> dict[str, OrchestratorError]:
         """All at once; if that is refused, each by itself, so that one holds no other up."""
-        note = _note(run)
+        note, names = _note(run), [deployment.plugin_id for deployment in deployments]
+        once = {name: one for name in names if (one := self._book.once(name)) is not None}
         try:
-            await self._manager.change(deployments, (), note, still=self._followed)
+            await self._manager.change(deployments, (), note, still=self._followed, once=once)
         except OrchestratorError as error:
             if is_passing(error):
                 raise
@@ -220,6 +221,7 @@ class Runner:
         troubles: list[Trouble] = []
         if may and not prepared.troubles:
             try:
+                self._book.remember_once(self._seen.inputs(may))
                 await self._manager.change((), may, _note(run), still=self._followed)
                 removed = may
             except OrchestratorError as error:

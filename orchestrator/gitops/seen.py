@@ -1,6 +1,6 @@
 """Seen: how the plugins of the repository stand, as far as the manager knows."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from orchestrator.gitops.reading import fingerprint
 from orchestrator.gitops.state import Applied
@@ -31,6 +31,12 @@ class Seen:
         if known is None or known[0] is not inputs:
             known = self._known[name] = inputs, fingerprint(inputs)
         return known[1]
+
+    def inputs(self, names: Collection[str]) -> dict[str, Inputs]:
+        """What is wanted of those of the plugins that are."""
+        known = self._manager.fleet.deployments
+        asked = self._manager.rollouts.asked
+        return {name: asked(known[name]) for name in names if name in known}
 
     def held(self, name: str) -> bool:
         """Whether an update of it waits for somebody's grant."""

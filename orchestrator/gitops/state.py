@@ -58,7 +58,8 @@ class Run:
     submitted: bool = False
     """Whether the plugins of `wave` are wanted already."""
     since: float = 0.0
-    """When the wave was submitted."""
+    """When the wave was submitted, by the monotonic clock of the daemon that did it: the clock on
+    the wall may be set meanwhile. Another daemon gives it its time again."""
     pruned: bool = False
     before: Mapping[str, Applied | None] = field(default_factory=dict)
     """Each plugin that this run changed, as it was."""
@@ -170,6 +171,13 @@ class SyncRecord:
         kept = {**{k: v for k, v in self.quarantine.items() if k != sha}, sha: why[:MAX_WORDS]}
         return replace(self, quarantine=dict([*kept.items()][-MAX_QUARANTINED:]))
 
+    def not_after(self, now: float) -> "SyncRecord":
+        """After the clock was set back, tries lie in the future: their pauses begin at `now`."""
+        attempt, heal = _not_after(self.attempt, now), _not_after(self.heal, now)
+        if attempt is self.attempt and heal is self.heal:
+            return self
+        return replace(self, attempt=attempt, heal=heal)
+
     def with_entry(self, entry: Entry, keep: int) -> "SyncRecord":
         return replace(self, history=(*self.history, entry)[-keep:])
 
@@ -180,6 +188,10 @@ def failed_again(
     """One more try of `of` that failed; the first of another begins to count anew."""
     tries = before.tries + 1 if before is not None and before.of == of else 1
     return Attempt(of=of, tries=tries, at=at, words=words[:MAX_WORDS], passing=passing)
+
+
+def _not_after(attempt: Attempt | None, now: float) -> Attempt | None:
+    return replace(attempt, at=now) if attempt is not None and attempt.at > now else attempt
 
 
 def told_anew(of: str) -> Attempt:

@@ -55,7 +55,7 @@ class Course:
 
 
 def next_step(run: Run, course: Course, conditions: Mapping[str, Condition], now: float) -> Next:
-    """`conditions` are those of the plugins that the run changed."""
+    """`conditions` are those of the plugins that the run changed; `now` is monotonic."""
     in_wave = run.wave < len(course.waves)
     failed = _words(conditions, Health.FAILED)
     rows = (

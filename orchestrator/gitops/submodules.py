@@ -5,6 +5,7 @@ nowhere else: it could have us ask machines that only we can reach, read other r
 one, or show our password to somebody. Submodules of submodules are left out.
 """
 
+import asyncio
 import hashlib
 import posixpath
 import re
@@ -17,9 +18,10 @@ from urllib.parse import urlsplit
 
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.gitops.address import check_url
+from orchestrator.gitops.entries import GitTreeRefused, TreeBounds, TreeEntry
 from orchestrator.gitops.git import Git, GitCredentials, GitFailed
 from orchestrator.gitops.repository import GitRepository, RemoteRef
-from orchestrator.gitops.tree import GitTrees, TreeBounds, TreeEntry
+from orchestrator.gitops.tree import GitTrees, size_of
 from orchestrator.model.git import GitSource
 
 MAX_SUBMODULES: Final = 20
@@ -70,6 +72,12 @@ class Submodules:
         self._keep({*map(_cache_name, urls)})
         for link, url in zip(links, urls, strict=True):
             await self._add(source, draft / link.path, url, link.sha)
+            most = self._bounds().all_bytes
+            if (size := await asyncio.to_thread(size_of, draft)) > most:
+                raise GitTreeRefused(
+                    f"submodule {link.path!r}: found {size} bytes with those before, expected at "
+                    f"most {most} (git.trees_mb)"
+                )
         return []
 
     def _keep(self, names: Collection[str]) -> None:

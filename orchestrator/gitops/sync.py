@@ -26,6 +26,7 @@ from orchestrator.gitops.repository import Commit, GitUnreachable
 from orchestrator.gitops.runner import Runner
 from orchestrator.gitops.seen import Seen
 from orchestrator.gitops.state import Asked, Entry, Outcome, failed_again
+from orchestrator.gitops.tree import GitTree
 from orchestrator.gitops.windows import is_open
 from orchestrator.manager.manager import PluginManager
 from orchestrator.manager.revisions import Note
@@ -94,7 +95,11 @@ class GitOps:
             await self._look(source)
         if self._stumbling > 0:
             return min(self._stumbling, self.remote.due_in)
-        decision = decide(self.view(source), self._clock.now())
+        now = self._clock.now()
+        settled = self.book.record.not_after(now)
+        if settled is not self.book.record:
+            self.book.write(settled)
+        decision = decide(self.view(source), now)
         try:
             seconds = await self._do(source, decision)
         except OrchestratorError as error:
@@ -157,8 +162,7 @@ class GitOps:
             return
         if source is not self.book.source:
             return  # another repository is followed by now
-        if tree.submodules:
-            _LOG.warning("git %s: submodules are left out: %s", short(commit.sha), tree.submodules)
+        _tell_left_out(tree)
         self._take(ref.sha, commit)
 
     @property
@@ -270,3 +274,10 @@ class GitOps:
     def _hear(self, event: PluginEvent) -> None:
         if event.type.startswith(_HEARD):
             self.wake()
+
+
+def _tell_left_out(tree: GitTree) -> None:
+    parts = (("submodules", tree.submodules), ("links to nothing", tree.lost_links))
+    for what, names in parts:
+        if names:
+            _LOG.warning("git %s: %s are left out: %s", short(tree.sha), what, ", ".join(names))

@@ -170,16 +170,19 @@ class PluginManager:
         *,
         policy: SecurityPolicy | None = None,
         still: Callable[[], bool] = lambda: True,
+        once: Mapping[str, Inputs] | None = None,
     ) -> None:
-        """Make these wanted and those no more; plugins that neither names stay as they are.
+        """Make these wanted and those no more, or nothing; others stay. Raises what `apply` raises.
 
-        All or nothing; nothing if `still` says no once it is our turn. Raises what `apply` raises.
+        Nothing if `still` says no once it is our turn. `once` is what some of `new` were when they
+        were taken away: more than that is held.
         """
         async with self.one:
             if not still():
                 return
             under = policy or self.policy
-            await self._change(self._reweighed(under), new, gone, under, note)
+            known = {name: self._overrides.settle(one, under) for name, one in (once or {}).items()}
+            await self._change(known | self._reweighed(under), new, gone, under, note)
 
     async def _change(
         self,

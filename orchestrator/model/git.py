@@ -148,6 +148,8 @@ class GitSource(Model):
     """Whether they are fetched too, from the repository's own host; else they are left out."""
     max_files: Annotated[int, Field(ge=1, le=100_000)] = 10_000
     max_mb: Annotated[int, Field(ge=1, le=4_096)] = 256
+    trees_mb: Annotated[int, Field(ge=1, le=65_536)] = 1_024
+    """All commits together whose files are on disk: what is applied, newest or held."""
     history: Annotated[int, Field(ge=1, le=200)] = 20
     """Revisions that are remembered, and can be gone back to."""
     verify: VerifyPolicy = VerifyPolicy()

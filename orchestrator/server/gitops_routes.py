@@ -32,7 +32,7 @@ class GitOpsRequest(Model):
     why: Annotated[str, Field(max_length=1_000)] = ""
     prune: bool = False
     """Only for sync: what git no longer has may go."""
-    to: Annotated[str, Field(pattern=r"^[0-9a-f]{0,64}$")] = ""
+    to: Annotated[str, Field(max_length=100)] = ""
     """Only for rollback: the beginning of a commit's id."""
 
 

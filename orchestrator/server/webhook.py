@@ -8,7 +8,7 @@ may open, so forges, and proxies before them, get a port of loopback with nothin
 import asyncio
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from orchestrator.clock import Clock
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.manager.secrets import read_secret
 from orchestrator.model.audit import AuditAction, AuditEntry, AuditOutcome
@@ -25,12 +26,17 @@ from orchestrator.model.git import GitWebhook
 from orchestrator.sandbox.audit_ledger import AuditLedger
 from orchestrator.server.loopback import LoopbackServer
 from orchestrator.server.problems import PROBLEM_TYPE, error_problem
+from orchestrator.server.standard_webhooks import (
+    MIN_KEY_BYTES,
+    has_signature,
+    signed_head,
+    signing_key,
+)
 
 PATH: Final = "/v1/gitops/webhook"
 MAX_BODY_BYTES: Final = 4 << 20
 BODY_SECONDS: Final = 10.0
 LOOK_SECONDS: Final = 1.0
-_MIN_SECRET_BYTES: Final = 16
 
 
 class WebhookRefused(OrchestratorError):
@@ -54,12 +60,12 @@ class Webhook:
         wanted: Callable[[], GitWebhook | None],
         pushed: Callable[[], None],
         ledger: AuditLedger,
-        now: Callable[[], float],
+        clock: Clock,
     ) -> None:
         self._wanted = wanted
         self._pushed = pushed
         self._ledger = ledger
-        self._now = now
+        self._clock = clock
 
     def close(self) -> None:
         """Tell the audit log of what was held back."""
@@ -80,7 +86,7 @@ class Webhook:
         """Anybody who reaches the port may send what they like: sums, in a flood."""
         data: dict[str, JsonValue] = {"code": error.code}
         entry = AuditEntry(
-            at=self._now(),
+            at=self._clock.now(),
             actor="webhook",
             action=AuditAction.GIT_SYNC,
             outcome=AuditOutcome.REFUSED,
@@ -96,9 +102,15 @@ class Webhook:
         given = await asyncio.to_thread(
             read_secret, Path(webhook.secret.file), "git.webhook.secret.file"
         )
-        secret = given.strip()
-        digest = await _digest(request, secret)
-        if not is_signed(request.headers, digest, secret):
+        secret, headers = given.strip(), request.headers
+        head, key = signed_head(headers, self._clock.now()), signing_key(secret)
+        plain = hmac.new(secret, digestmod=hashlib.sha256)
+        standard = hmac.new(key, head, digestmod=hashlib.sha256)
+        await _take(request, (plain, standard))
+        fits = is_signed(headers, plain.hexdigest().encode(), secret)
+        if head and len(key) >= MIN_KEY_BYTES:
+            fits = has_signature(headers, standard.digest()) or fits
+        if not fits:
             raise WebhookRefused("found no signature or token that fits, expected one of a forge")
         self._pushed()
         return JSONResponse({"accepted": True}, status_code=202)
@@ -107,10 +119,10 @@ class Webhook:
 def is_signed(headers: Mapping[str, str], digest: bytes, secret: bytes) -> bool:
     """Whether a forge that knows the secret sent it; as long in the answer for yes as for no. Pure.
 
-    GitHub and Gitea sign the body (`digest`, in hexadecimal, is its HMAC), GitLab sends the secret
-    itself. A short secret fits nothing: it could be guessed.
+    GitHub and Gitea sign the body (`digest`, in hexadecimal, is its HMAC); GitLab sends the secret
+    itself, unless it signs as Standard Webhooks. A short secret fits nothing: it could be guessed.
     """
-    if len(secret) < _MIN_SECRET_BYTES:
+    if len(secret) < MIN_KEY_BYTES:
         return False
     given = (
         (headers.get("x-hub-signature-256", ""), b"sha256=" + digest),
@@ -177,19 +189,19 @@ class WebhookListener:
         return Starlette(routes=routes, exception_handlers={OrchestratorError: _problem})
 
 
-async def _digest(request: Request, secret: bytes) -> bytes:
-    """Of the body, of which nothing is kept: nobody knows yet whose it is."""
-    signature, size = hmac.new(secret, digestmod=hashlib.sha256), 0
+async def _take(request: Request, signatures: Sequence[hmac.HMAC]) -> None:
+    """The body into each of them; nothing of it is kept: nobody knows yet whose it is."""
+    size = 0
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > MAX_BODY_BYTES:
                     raise WebhookInvalid(f"found more than {MAX_BODY_BYTES} bytes")
-                signature.update(chunk)
+                for signature in signatures:
+                    signature.update(chunk)
     except (TimeoutError, ClientDisconnect) as error:
         raise WebhookInvalid(f"found no whole body within {BODY_SECONDS:g} s") from error
-    return signature.hexdigest().encode()
 
 
 async def _problem(request: Request, error: Exception) -> Response:

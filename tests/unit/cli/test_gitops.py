@@ -199,3 +199,19 @@ def test_what_git_could_misread_does_not_even_start_a_daemon(
 ) -> None:
     assert shell("up", *arguments).code == 65
     assert not (tmp_path / "home").exists()
+
+
+def test_up_of_paths_says_what_git_will_set_back(
+    shell: Shell, daemon: FakeDaemon, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.yaml").write_text(
+        "apiVersion: orchestrator/v1\nkind: Plugin\nmetadata: {name: notes}\n"
+        "spec: {source: {image: notes}}\n"
+    )
+    daemon.answer("/v1/desired", {"plugins": ["notes"]})
+    daemon.answer("/v1/plugins", [])
+    daemon.answer("/v1/gitops", STATUS)
+
+    assert "notes: comes from git" in shell("up", "notes.yaml", "--detach").err
+    daemon.answer("/v1/gitops", {"followed": False})
+    assert "git" not in shell("up", "notes.yaml", "--detach").err

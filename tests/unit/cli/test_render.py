@@ -3,6 +3,8 @@ import pytest
 
 from orchestrator.cli.render import (
     MARKS,
+    MOST_LINES,
+    all_lines,
     duration,
     fields,
     mark,
@@ -38,6 +40,23 @@ def test_no_line_of_a_table_ends_in_blanks() -> None:
 
 def test_values_of_fields_are_aligned() -> None:
     assert click.unstyle(fields([("a", "1"), ("long", "2")])) == "a     1\nlong  2"
+
+
+def test_further_lines_stand_below_their_row_or_value_further_in() -> None:
+    rows = [["a", "one:\n  two\nthree"], ["b", "x"]]
+    shown = click.unstyle(table(["NAME", "DETAIL"], rows))
+
+    assert shown == "NAME  DETAIL\na     one:\n      two\n    three\nb     x"
+    assert click.unstyle(fields([("a", "1\n2")])) == "a  1\n       2"
+
+
+def test_all_lines_are_shown_each_clean_and_of_very_many_the_first() -> None:
+    assert all_lines(f"first:\n  {HOSTILE}\n\n  last").count("\n") == 3  # one is of a return
+    assert all(line.isprintable() for line in all_lines(HOSTILE).split("\n"))
+    assert all_lines("x" * 101, 100) == "x" * 99 + "…"
+    assert all_lines("") == ""
+    many = all_lines("line\n" * 1_000).split("\n")
+    assert (len(many), many[-1]) == (MOST_LINES + 1, f"… and {1_000 - MOST_LINES} lines more")
 
 
 def test_every_state_of_a_plugin_has_a_mark_of_its_own() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.unit.cli.conftest import Shell
 from tests.unit.cli.fake_daemon import FakeDaemon
+from tests.unit.cli.test_gitops import STATUS
 
 
 @pytest.mark.parametrize(
@@ -21,9 +22,10 @@ def test_it_tells_the_daemon_who_and_why_and_the_user_what_comes_of_it(
 ) -> None:
     daemon.answer(f"/v1/plugins/notes/{verb}", {"changed": True})
     shown = shell(verb, "notes", "--reason", "it is loud")
-    body = json.loads(daemon.asked[-1].body)
+    asked = next(asked for asked in daemon.asked if asked.method == "POST")
+    body = json.loads(asked.body)
 
-    assert (daemon.asked[-1].method, body["why"]) == ("POST", "it is loud")
+    assert (asked.method, body["why"]) == ("POST", "it is loud")
     assert body["who"] != ""
     assert words in shown.out
 
@@ -42,3 +44,40 @@ def test_a_refusal_has_its_exit_code(shell: Shell, daemon: FakeDaemon) -> None:
 
     assert shown.code == 65
     assert "[dependencies_unresolved] reader needs it" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("stop", "notes: is being stopped\n"),
+        ("remove", "notes: is being taken away; its data stays\n"),
+    ],
+)
+def test_what_git_sets_back_at_once_is_said_to_be_so(
+    shell: Shell, daemon: FakeDaemon, verb: str, words: str
+) -> None:
+    daemon.answer(f"/v1/plugins/notes/{verb}", {"changed": True})
+    daemon.answer("/v1/gitops", {**STATUS, "ref": "main\x1b[2J"})
+    shown = shell(verb, "notes")
+
+    assert shown.out == words
+    assert "notes: comes from git (https://git.example.com/x.git main?[2J)" in shown.err
+    assert "orchestrator gitops suspend" in shown.err
+
+
+@pytest.mark.parametrize(
+    "status",
+    [{"followed": False}, {**STATUS, "plugins": []}, {**STATUS, "state": "suspended"}],
+    ids=["nothing followed", "another plugin", "suspended"],
+)
+def test_what_git_does_not_set_back_is_said_as_ever(
+    shell: Shell, daemon: FakeDaemon, status: object
+) -> None:
+    daemon.answer("/v1/plugins/notes/stop", {"changed": True})
+    daemon.answer("/v1/gitops", status)
+    shown = shell("stop", "notes")
+
+    assert (shown.out, shown.err) == (
+        "notes: is being stopped; `orchestrator start` brings it back\n",
+        "",
+    )

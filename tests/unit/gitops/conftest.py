@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from orchestrator.gitops.entries import TreeBounds
 from orchestrator.gitops.git import Git, GitBounds
 from orchestrator.gitops.repository import Commit, GitRepository
-from orchestrator.gitops.tree import GitTree, GitTrees, TreeBounds
+from orchestrator.gitops.tree import GitTree, GitTrees
 from tests.support.git import Repo
 from tests.unit.gitops.house import GitHouse
 

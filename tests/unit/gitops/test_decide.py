@@ -20,7 +20,7 @@ ATTEMPTS = st.none() | st.builds(
     attempt,
     of=SHAS,
     tries=st.integers(1, 40),
-    at=st.floats(NOW - 1_000, NOW),
+    at=st.floats(NOW - 1_000, NOW + 1_000),
     passing=st.booleans(),
 )
 DRIFT = st.sampled_from([(), ("one",), ("one", "two")])
@@ -43,7 +43,7 @@ VIEWS = st.builds(
         attempt,
         of=st.sampled_from(["a one", "b one two", "elsewhere"]),
         tries=st.integers(1, 5),
-        at=st.floats(NOW - 100, NOW),
+        at=st.floats(NOW - 100, NOW + 100),
     ),
 )
 BASE = View(wanted="b", synced="a")
@@ -131,6 +131,18 @@ def test_a_sync_under_way_is_overtaken_by_what_may_be_taken_up_by_itself_only() 
     assert decide(replace(running, running="b"), NOW).move is Move.GO_ON
 
 
+def test_a_try_of_the_future_holds_nothing_up_for_longer_than_its_pause() -> None:
+    """The clock was set back by a day since."""
+    day = 86_400.0
+    waits = replace(BASE, attempt=attempt("b", tries=2, at=NOW + day))
+    heals = View(
+        wanted="a", synced="a", drifted=("one",), heal=attempt("a one", tries=2, at=NOW + day)
+    )
+
+    for view in (waits, heals):
+        assert decide(view, NOW) == Decision(move=Move.REST, until=NOW + 10)
+
+
 def test_tries_are_counted_for_one_thing_at_a_time() -> None:
     first = failed_again(None, "a", at=1.0, words="x", passing=True)
     second = failed_again(first, "a", at=2.0, words="y", passing=True)
@@ -149,7 +161,7 @@ def oracle(view: View, now: float) -> set[Move]:
         pause = min(300.0, 5.0 * 2 ** (view.attempt.tries - 1))
         if not view.attempt.passing:
             pause = float("inf")
-    started = view.attempt.at if view.attempt is not None and pause else now
+    started = min(now, view.attempt.at) if view.attempt is not None and pause else now
     repeats = view.attempt is not None and view.attempt.of == view.wanted and view.attempt.passing
     by_itself = (
         bool(view.wanted)
@@ -167,7 +179,7 @@ def oracle(view: View, now: float) -> set[Move]:
         return {Move.SYNC}
     may_heal = bool(view.drifted) and view.self_heal
     if may_heal and view.heal is not None and view.heal.of == drift_key(view):
-        may_heal = now >= view.heal.at + min(300.0, 5.0 * 2 ** (view.heal.tries - 1))
+        may_heal = now >= min(now, view.heal.at) + min(300.0, 5.0 * 2 ** (view.heal.tries - 1))
     return {Move.HEAL} if may_heal else {Move.REST}
 
 
@@ -181,7 +193,7 @@ def test_a_rest_that_ends_by_itself_ends_with_a_move(view: View) -> None:
     decision = decide(view, NOW)
     if decision.until is not None:
         assert decision.move is Move.REST
-        assert decision.until > NOW
+        assert NOW < decision.until <= NOW + view.retry_most_seconds
         assert decide(view, decision.until).move is not Move.REST
 
 

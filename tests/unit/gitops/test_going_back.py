@@ -174,9 +174,13 @@ async def test_one_goes_back_to_revisions_that_were_good_and_are_known(house: Gi
     async with house.follows():
         await house.synced(first)
         other = "1" if first.startswith("0") else "0"
-        for to in ("", other * 40, other):
+        for to in ("", other * 40, other, "zzz"):
             with pytest.raises(GitRevisionNotFound, match=first[:12]):
                 house.commands.rollback(ADA, to)
+        with pytest.raises(
+            GitRevisionNotFound, match=r"^found revision 'z\\x1b\[2J', expected the"
+        ):
+            house.commands.rollback(ADA, "z\x1b[2J")
 
         house.commands.suspend(ADA)
         for act in (

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.gitops.entries import GitTreeRefused
 from orchestrator.gitops.reading import (
     MAX_MANIFESTS,
     GitRevisionEmpty,
@@ -14,7 +15,7 @@ from orchestrator.gitops.reading import (
     is_passing,
     read_tree,
 )
-from orchestrator.gitops.tree import GitTree, GitTreeRefused
+from orchestrator.gitops.tree import GitTree
 from orchestrator.model.git import GitSource
 from orchestrator.store.base import StoreUnavailable
 
@@ -158,3 +159,45 @@ def test_a_fingerprint_is_of_what_is_wanted_and_not_of_where_it_lies(make: Any) 
 def test_what_may_pass_is_told_from_what_may_not() -> None:
     assert is_passing(StoreUnavailable("full"))
     assert not is_passing(GitRevisionEmpty("empty"))
+
+
+def lost(folder: Path, texts: dict[str, str], *links: str, **fields: object) -> Reading:
+    """A commit whose links to nothing were left out."""
+    tree = read(folder, texts, **fields).tree
+    source = GitSource.model_validate({"url": "/x", **fields}, strict=False)
+    return read_tree(replace(tree, lost_links=links), source)
+
+
+def test_a_link_to_nothing_concerns_only_the_plugin_that_would_be_built_from_its_folder(
+    tmp_path: Path,
+) -> None:
+    texts = {
+        "manifests/one.yaml": manifest("one", "build: ../plugins/one"),
+        "manifests/two.yaml": manifest("two", "build: ../plugins/two"),
+        "plugins/one/a": "1",
+        "plugins/two/a": "1",
+    }
+    reading = lost(tmp_path, texts, "docs/old", "plugins/one/deep/er", "manifests/notes.md")
+
+    assert [*reading.manifests] == ["manifests/two.yaml"]
+    [trouble] = reading.troubles
+    assert "spec.source.build: found a link to nothing in plugins/one/deep/er" in trouble.words
+
+
+@pytest.mark.parametrize(
+    ("link", "path"),
+    [
+        ("manifests/gone.yaml", "manifests"),
+        ("gone.json", ""),
+        ("manifests/environments", "manifests"),
+        ("manifests/environments/prod", "manifests"),
+        ("manifests/environments/prod/one.yaml", "manifests"),
+        ("environments/prod", ""),
+    ],
+)
+def test_a_manifest_that_is_a_link_to_nothing_is_not_taken_for_one_that_is_gone(
+    tmp_path: Path, link: str, path: str
+) -> None:
+    texts = {f"{path}/one.yaml".lstrip("/"): manifest("one")}
+    with pytest.raises(GitTreeRefused, match="found a link to nothing"):
+        lost(tmp_path, texts, link, path=path)

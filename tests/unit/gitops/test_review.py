@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.gitops.markdown import MAX_CHARACTERS, code, markdown
+from orchestrator.gitops.markdown import (
+    MAX_CHARACTERS,
+    MAX_TROUBLE_CHARACTERS,
+    code,
+    markdown,
+)
 from orchestrator.gitops.review import PluginReview, Review
 from orchestrator.manager.preview import FieldChange
 from tests.support.git import Repo
@@ -163,6 +168,30 @@ def test_policy_has_its_word_where_there_is_one(repo: Repo, shell: Shell, tmp_pa
     assert any("permission_forbidden" in line or "refused by policy" in line for line in lines)
 
 
+def test_each_rule_that_refuses_has_a_bullet_of_its_own_and_is_told_whole(
+    repo: Repo, shell: Shell, tmp_path: Path
+) -> None:
+    hosts = ", ".join(f'"{"h" * 60}{number}.example:443"' for number in range(5))
+    repo.commit(
+        {
+            "manifests/weather.yaml": MANIFEST
+            + f"  permissions: [{{external_api: {{hosts: [{hosts}]}}}}]\n"
+            + "  limits: {max_memory_mb: 999999}\n"
+        }
+    )
+    (tmp_path / "orchestrator.yaml").write_text("policy: {permissions: [system_info]}\n")
+    exit_code, lines = plan(shell, repo)
+    at = lines.index("**1 could not be taken up:**")
+    first, *rules = lines[at + 2 : lines.index("", at + 2)]
+
+    assert exit_code == 65
+    assert first == "- `manifests/weather.yaml: weather: refused by policy:`"
+    assert len(rules) >= 2
+    assert all(re.fullmatch(r"  - `spec\..* \[\w+\]`", rule) for rule in rules), rules
+    assert any("limits.max_memory_mb" in rule for rule in rules)
+    assert any("permissions" in rule for rule in rules)
+
+
 def test_widening_can_be_made_to_fail(repo: Repo, shell: Shell) -> None:
     hosts = HOSTS.replace("HOST", "b.example:443")
     repo.commit({"manifests/weather.yaml": MANIFEST + hosts})
@@ -273,3 +302,15 @@ def test_it_is_never_longer_than_a_comment_may_be() -> None:
 
     assert MAX_CHARACTERS - 1_000 < len(shown) < 65_536
     assert shown.endswith(" lines more.\n")
+
+
+def test_troubles_without_end_push_nothing_out_that_widens() -> None:
+    plugin = PluginReview(plugin_id="p", kind="added", file="x", widens=("may all of it",))
+    for troubles in (("y" * 900,) * 1_000, ("y" * 900 + "\n" + "z\n" * 100_000,)):
+        shown = markdown(
+            Review(base="b", head="h", plugins=(plugin,), unchanged=0, troubles=troubles)
+        )
+
+        assert "- `p` `may all of it`" in shown.splitlines()
+        assert len(shown) < MAX_TROUBLE_CHARACTERS + 2_000
+    assert "  - … and 99951 lines more." in shown.splitlines()

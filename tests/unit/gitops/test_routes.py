@@ -38,7 +38,7 @@ async def test_the_following_is_steered_over_http(house: GitHouse) -> None:
         assert (answer.status, answer.json["code"]) == (403, "webhook_refused")
 
 
-@pytest.mark.parametrize("wish", [{"to": "main"}, {"prune": "yes"}, {"other": 1}, b"{"])
+@pytest.mark.parametrize("wish", [{"to": ["main"]}, {"prune": "yes"}, {"other": 1}, b"{"])
 async def test_a_body_of_another_shape_is_refused(house: GitHouse, wish: object) -> None:
     async with house.goes_on():
         answer = await ask(house, "POST", "/v1/gitops/rollback", wish)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.gitops.address import GitUrlRefused
+from orchestrator.gitops.entries import GitTreeRefused, TreeBounds
 from orchestrator.gitops.git import NO_CREDENTIALS, GitCredentials
 from orchestrator.gitops.repository import GitUnreachable
 from orchestrator.gitops.submodules import (
@@ -15,7 +16,6 @@ from orchestrator.gitops.submodules import (
     submodule_url,
     submodule_urls,
 )
-from orchestrator.gitops.tree import GitTreeRefused, TreeBounds
 from orchestrator.model.git import GitSource
 from tests.support.git import Repo
 from tests.unit.gitops.conftest import Reader

@@ -13,8 +13,11 @@ import pytest
 
 from orchestrator.gitops.git import GitCredentials
 from orchestrator.gitops.repository import GitUnreachable
+from orchestrator.model.git import GitSource
+from orchestrator.model.secret_source import SecretFile
 from tests.support.git import Repo
 from tests.unit.gitops.conftest import Reader
+from tests.unit.gitops.test_remote import remote_of
 
 TOKEN = GitCredentials(token="a-token", token_user="reader")  # noqa: S106 - of a test
 BASIC = "Basic " + base64.b64encode(b"reader:a-token").decode()
@@ -99,6 +102,27 @@ async def test_a_token_lets_us_in(
 
     assert (commit.sha, (tree.folder / "a").read_text()) == (sha, "1")
     assert {authorization for _, authorization in forge[1]} == {BASIC}
+
+
+async def test_the_token_of_the_settings_lets_us_in_and_nobody_without_it(
+    reader: Reader, repo: Repo, tmp_path: Path, forge: tuple[str, list[tuple[str, str]]]
+) -> None:
+    sha = repo.commit({"a": "1"})
+    (tmp_path / "token").write_text("a-token\n")
+    token = SecretFile(file=str(tmp_path / "token"))
+    url = f"{forge[0]}/remote/.git"
+    remote = remote_of(reader, tmp_path)
+    source = GitSource(url=url, token=token, token_user="reader")  # noqa: S106 - a user's name
+    commit, tree = await remote.fetch(source, await remote.look(source))
+
+    assert (commit.sha, (tree.folder / "a").read_text()) == (sha, "1")
+    assert {authorization for _, authorization in forge[1]} == {BASIC}
+    for other in (source.model_copy(update={"token": None}), GitSource(url=url, token=token)):
+        with pytest.raises(GitUnreachable):
+            await remote.look(other)
+    (tmp_path / "token").write_text("another")
+    with pytest.raises(GitUnreachable):
+        await remote.look(source)  # it is read anew each time
 
 
 async def test_without_it_nobody_is_asked_and_nothing_waits(

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.gitops.git import GitFailed
-from orchestrator.gitops.repository import GitUnreachable
-from orchestrator.gitops.tree import (
+from orchestrator.gitops.entries import (
     GitTreeRefused,
-    GitTrees,
-    GitUnwritable,
     TreeBounds,
     TreeEntry,
     check_entries,
     parse_listing,
 )
+from orchestrator.gitops.git import GitFailed
+from orchestrator.gitops.links import MAX_LEFT_OUT
+from orchestrator.gitops.repository import GitUnreachable
+from orchestrator.gitops.tree import GitTrees, GitUnwritable
 from tests.support.git import Repo
 from tests.unit.gitops.conftest import Reader, make_reader
 
@@ -104,7 +104,6 @@ async def test_links_inside_the_tree_are_kept(reader: Reader, repo: Repo) -> Non
     [
         {"l": "/etc/passwd"},
         {"l": "../outside"},
-        {"l": "nowhere"},
         {"l": "l"},
         {"d/l": "../.."},
         {"d/up": "..", "d/l": "up/../.."},
@@ -125,6 +124,35 @@ async def test_a_link_out_of_the_tree_refuses_all_of_it(
     with pytest.raises(GitTreeRefused, match="expected one to something in the repository"):
         await reader.read(repo.url)
 
+    assert not any((tmp_path / "trees").iterdir())
+
+
+async def test_a_link_to_nothing_is_left_out_and_the_rest_is_there(
+    reader: Reader, repo: Repo, tmp_path: Path
+) -> None:
+    repo.commit({"d/file": "1"})
+    links = {"l": "nowhere", "d/far": "../nowhere/below", "through": "l", "good": "d/file"}
+    for path, target in links.items():
+        repo.git("update-index", "--add", "--cacheinfo", f"120000,{repo.blob(target)},{path}")
+    repo.git("commit", "-q", "-m", "links")
+    tree = await reader.read(repo.url)
+
+    assert {*tree.lost_links} == {"l", "d/far", "through"}
+    assert (tree.folder / "good").read_text() == "1"
+    assert not any((tree.folder / path).is_symlink() for path in tree.lost_links)
+    again = reader.trees.find(tree.sha)
+    assert again == tree
+
+
+async def test_links_to_nothing_are_few(reader: Reader, repo: Repo, tmp_path: Path) -> None:
+    repo.commit({"file": "1"})
+    sha = repo.blob("nowhere")
+    rows = "".join(f"120000 {sha}\tl{number}\n" for number in range(MAX_LEFT_OUT + 1))
+    repo.git("update-index", "--index-info", stdin=rows)
+    repo.git("commit", "-q", "-m", "links")
+
+    with pytest.raises(GitTreeRefused, match="more than 100 links to nothing"):
+        await reader.read(repo.url)
     assert not any((tmp_path / "trees").iterdir())
 
 

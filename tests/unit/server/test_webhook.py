@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.clock import SystemClock
 from orchestrator.model.git import GitWebhook
 from orchestrator.model.secret_source import SecretFile
 from orchestrator.sandbox.audit_ledger import AuditLedger
@@ -23,6 +22,7 @@ from tests.unit.sandbox.broker_house import MemoryAuditor
 
 SECRET = b"a secret of some length"
 BODY = b'{"ref": "refs/heads/main"}'
+NOW = 1_700_000_000.0
 DIGEST = hmac.new(SECRET, BODY, hashlib.sha256).hexdigest()
 
 
@@ -35,15 +35,20 @@ class Hooked:
         self.config: GitWebhook | None = GitWebhook(port=0, secret=SecretFile(file=str(file)))
         self.pushes = 0
         self.auditor = MemoryAuditor()
-        clock = SystemClock()
         webhook = Webhook(
             wanted=lambda: self.config,
             pushed=self._pushed,
-            ledger=AuditLedger(auditor=self.auditor, now=clock.now, monotonic=clock.monotonic),
-            now=clock.now,
+            ledger=AuditLedger(auditor=self.auditor, now=self.now, monotonic=self.monotonic),
+            clock=self,
         )
         self.webhook = webhook
         self.listener = WebhookListener(webhook, wanted=lambda: self.config)
+
+    def now(self) -> float:
+        return NOW
+
+    def monotonic(self) -> float:
+        return NOW
 
     def _pushed(self) -> None:
         self.pushes += 1
