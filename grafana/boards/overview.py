@@ -97,7 +97,7 @@ _WRONG: Final = Row(
             state("@", "plugin"),
             "{{plugin}}",
             STATES,
-            width=14,
+            width=12,
             about="Red: wanted, and not taking calls. Grey: stopped, as is wanted.",
         ),
         offenders(),

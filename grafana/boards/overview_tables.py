@@ -25,11 +25,16 @@ from grafana.boards.promql import (
     share,
     state,
 )
+from orchestrator.monitoring.runbooks import command_for
+from orchestrator.monitoring.stack.runbook_links import WHAT_TO_DO
 
 _CLEAR: Final = "transparent"
 _SEVERITIES: Final = {"critical": ("critical", "red"), "warning": ("warning", "orange")}
 _UNSEEN: Final = ("Time", "Value")
-_FIRING: Final = 'max by (severity, alertname, plugin) (ALERTS{alertstate="firing"})'
+_FIRING: Final = (
+    'label_replace(max by (severity, alertname, plugin) (ALERTS{alertstate="firing"}),'
+    f' "do", "{command_for("$1")}", "alertname", "(.+)")'
+)
 _CALLS: Final = rate("plugin_calls_total", "plugin", window="5m")
 _FAILURES: Final = rate("plugin_calls_total", "plugin", where=f"@,{FAILED}", window="5m")
 _P95: Final = rate(f"{LATENCY}_bucket", "le, plugin", window="5m")
@@ -53,12 +58,12 @@ _MARKED: Final[dict[str, tuple[str, Steps]]] = {
 
 def firing() -> table.Panel:
     """Every alert that fires now."""
-    order = {"severity": 0, "alertname": 1, "plugin": 2}
-    names = {"severity": "Severity", "alertname": "Alert", "plugin": "Plugin"}
+    order = {"severity": 0, "alertname": 1, "plugin": 2, "do": 3}
+    names = {"severity": "Severity", "alertname": "Alert", "plugin": "Plugin", "do": WHAT_TO_DO}
     return (
         table.Panel()
         .title("Firing alerts")
-        .description("Empty is well. What to do: docs/runbooks has a page of each alert's name.")
+        .description("Empty is well. The command prints what to do, on the orchestrator's machine.")
         .datasource(SOURCE)
         .with_target(query(_FIRING, instant=True, table=True))
         .unit("string")
@@ -73,7 +78,8 @@ def firing() -> table.Panel:
             ],
         )
         .override_by_name("Plugin", [_link()])
-        .span(10)
+        .override_by_name(WHAT_TO_DO, [_property("custom.width", 300)])
+        .span(12)
         .height(8)
     )
 

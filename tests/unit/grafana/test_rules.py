@@ -71,7 +71,7 @@ def test_an_alert_has_a_severity_words_and_a_page(name: str) -> None:
 
     assert rule["labels"]["severity"] in SEVERITIES
     assert rule["annotations"]["summary"]
-    assert rule["annotations"]["description"]
+    assert rule["annotations"]["description"].endswith(f"What to do: orchestrator runbook {name}")
     assert (ROOT / rule["annotations"]["runbook_url"]) == RUNBOOKS / f"{name}.md"
 
 
