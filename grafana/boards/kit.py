@@ -14,6 +14,7 @@ from grafana_foundation_sdk.models import common, dashboard
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from grafana.boards.promql import LATENCY, promql
+from orchestrator.model.policy import AnalyticsPolicy
 
 SOURCE: Final = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 GREEN, ORANGE, RED, BLUE, GREY, PURPLE = (*("green", "orange", "red", "blue", "#6e7079", "purple"),)
@@ -23,7 +24,8 @@ NEUTRAL: Final[Steps] = ((None, BLUE),)
 ANY_IS_BAD: Final[Steps] = ((None, GREEN), (1, RED))
 ANY_IS_ODD: Final[Steps] = ((None, GREEN), (1, ORANGE))
 SHARE_OF_LIMIT: Final[Steps] = ((None, GREEN), (0.75, ORANGE), (0.9, RED))
-SUCCESS: Final[Steps] = ((None, RED), (0.99, ORANGE), (0.999, GREEN))
+SUCCESS: Final[Steps] = ((None, RED), (AnalyticsPolicy().slo_percent / 100, ORANGE), (0.999, GREEN))
+"""Red below the default objective; a colour cannot depend on a metric."""
 SECONDS_OF_CALL: Final[Steps] = ((None, GREEN), (1, ORANGE), (5, RED))
 QUANTILES: Final = {"p50": GREEN, "p95": ORANGE, "p99": RED, "average": BLUE}
 YES_IS_WELL: Final = {"0": ("no", RED), "1": ("yes", GREEN)}

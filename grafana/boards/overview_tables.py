@@ -18,6 +18,7 @@ from grafana.boards.kit import (
 )
 from grafana.boards.promql import (
     FAILED,
+    JUDGED,
     LATENCY,
     cpu_share,
     increase,
@@ -37,9 +38,10 @@ _FIRING: Final = (
 )
 _CALLS: Final = rate("plugin_calls_total", "plugin", window="5m")
 _FAILURES: Final = rate("plugin_calls_total", "plugin", where=f"@,{FAILED}", window="5m")
+_JUDGED: Final = rate("plugin_calls_total", "plugin", where=f"@,{JUDGED}", window="5m")
 _P95: Final = rate(f"{LATENCY}_bucket", "le, plugin", window="5m")
 _COLUMNS: Final = {
-    "Failing": f"({_FAILURES} or 0 * {_CALLS}) / ({_CALLS} > 0)",
+    "Failing": f"({_FAILURES} or 0 * {_JUDGED}) / ({_JUDGED} > 0)",
     "Calls/s": _CALLS,
     "p95": f"histogram_quantile(0.95, {_P95}) > 0",
     "Memory": share("memory_bytes", "memory_limit_bytes"),

@@ -36,6 +36,10 @@ _TOOL_FAILURES: Final = rate("plugin_tool_failures_total", "tool", where="@@") +
 _TOOL_SECONDS: Final = rate("plugin_tool_seconds_total", "tool", where="@@")
 _COUNT: Final = rate(f"{LATENCY}_count", where="@@")
 _AVERAGE: Final = " / ".join(rate(f"{LATENCY}_{part}", where="@@") for part in ("sum", "count"))
+_BUDGET_LEFT: Final = (
+    "clamp_min(1 - max(orchestrator:plugin_failures:ratio_rate3d{@@}"
+    " / on (instance) group_left () orchestrator:error_budget:ratio{@}), 0)"
+)
 
 BOARD: Final = Board(
     uid="orchestrator-plugin",
@@ -161,7 +165,7 @@ BOARD: Final = Board(
                     "Shortest call",
                     "min(orchestrator_plugin_call_duration_min_seconds{@@})",
                     unit="s",
-                    width=5,
+                    width=4,
                     spark=False,
                     about="Since the daemon started.",
                 ),
@@ -169,7 +173,7 @@ BOARD: Final = Board(
                     "Longest call",
                     "max(orchestrator_plugin_call_duration_max_seconds{@@})",
                     unit="s",
-                    width=5,
+                    width=4,
                     spark=False,
                     about="Since the daemon started.",
                 ),
@@ -180,21 +184,30 @@ BOARD: Final = Board(
                     spark=False,
                 ),
                 number(
-                    "Error budget left, 3 d",
-                    "1 - max(orchestrator:plugin_failures:ratio_rate3d{@@}) / 0.001",
+                    "Objective",
+                    "max(orchestrator_slo_ratio{@})",
                     unit="percentunit",
-                    steps=((None, "red"), (0, "orange"), (0.5, "green")),
+                    width=4,
+                    spark=False,
+                    about="policy.analytics.slo_percent of its calls are to succeed.",
+                ),
+                number(
+                    "Error budget left, 3 d",
+                    _BUDGET_LEFT,
+                    unit="percentunit",
+                    steps=((None, "red"), (0.001, "orange"), (0.5, "green")),
+                    texts={"0": ("all spent", "red")},
                     decimals=0,
-                    width=5,
+                    width=4,
                     spark=False,
                     none="no calls",
-                    about="Of the 0.1 % of its calls that may fail.",
+                    about="Of what may fail by policy.analytics.slo_percent.",
                 ),
                 number(
                     "Running since",
                     "1000 * max(orchestrator_plugin_started_at_seconds{@@} > 0)",
                     unit="dateTimeFromNow",
-                    width=5,
+                    width=4,
                     spark=False,
                 ),
             ),

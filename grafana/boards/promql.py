@@ -2,12 +2,15 @@
 
 from typing import Final
 
+from orchestrator.sandbox.observer import CALLERS_FAULT
+
 INSTANCE: Final = 'instance=~"$instance"'
 PLUGIN: Final = f'{INSTANCE},plugin=~"$plugin"'
-FAILED: Final = (
-    'outcome!~"ok|caller_left|caller_error|invalid_input|unknown_tool|request_too_large"'
-)
-"""What counts against a plugin: not what its callers did wrong. The rules say the same."""
+_EXCUSED: Final = "|".join(sorted(CALLERS_FAULT))
+JUDGED: Final = f'outcome!~"{_EXCUSED}"'
+"""Calls that say something of a plugin: not those that its callers did wrong."""
+FAILED: Final = f'outcome!~"ok|{_EXCUSED}"'
+"""Those of them that failed. The rules say both in the same words."""
 LATENCY: Final = "plugin_call_duration_seconds"
 
 
@@ -59,10 +62,11 @@ def whole(expression: str) -> str:
     return f"round({expression}) or vector(0)"
 
 
-def succeeded(where: str) -> str:
-    """The share of calls that did not fail."""
-    failures = rate("plugin_calls_total", where=f"{where},{FAILED}")
-    return f"1 - ({failures} or vector(0)) / ({rate('plugin_calls_total', where=where)} > 0)"
+def succeeded(where: str, *, window: str = "$__rate_interval") -> str:
+    """The share of calls that did not fail, without those that callers did wrong."""
+    failures = rate("plugin_calls_total", where=f"{where},{FAILED}", window=window)
+    judged = rate("plugin_calls_total", where=f"{where},{JUDGED}", window=window)
+    return f"1 - ({failures} or vector(0)) / ({judged} > 0)"
 
 
 def state(where: str, by: str = "") -> str:
