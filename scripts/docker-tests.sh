@@ -5,4 +5,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/test-services.sh install
 tests/e2e/browser.sh
+tests/e2e/compose.sh
 "${PYTHON:-.venv/bin/python}" -m tests.support.images

@@ -18,6 +18,15 @@ DEPLOYED: Final = (
     ' unless orchestrator_rollouts_total{@,outcome="%s"} offset 2m) > 0'
 )
 
+LOGS: Final = (
+    "query_result(orchestrator_logs_page_info{@}"
+    ' and on (instance) orchestrator_plugin_info{@,plugin="$plugin"})'
+)
+"""Where the daemon that has this plugin shows logs."""
+TO_LOG: Final = "${logs:raw}/plugins/${plugin}/logs?from=${__from}&to=${__to}"
+"""The plugin's log in the time that is shown."""
+_HIDDEN: Final = dashboard.VariableHide.HIDE_VARIABLE
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -53,7 +62,7 @@ def build(board: Board) -> dashboard.Dashboard:
         .time("now-1h", "now")
         .timezone("browser")
         .annotations([_deploys("Deploys", "completed", GREEN), *_mishaps()])
-        .links([_boards()])
+        .links([_boards(), *([_log()] if board.of_a_plugin else [])])
         .variables(list(_variables(of_a_plugin=board.of_a_plugin)))
         .build()
     )
@@ -98,6 +107,7 @@ def _variables(*, of_a_plugin: bool) -> Iterator[Any]:
     )
     if of_a_plugin:
         yield _query("plugin", "Plugin", "label_values(orchestrator_plugin_info{@}, plugin)")
+        yield _query("logs", "Logs", LOGS).regex('/address="([^"]+)"/').hide(_HIDDEN)
 
 
 def _query(name: str, label: str, expression: str) -> builders.QueryVariable:
@@ -121,6 +131,17 @@ def _boards() -> builders.DashboardLink:
         .as_dropdown(as_dropdown=False)
         .include_vars(include_vars=True)
         .keep_time(keep_time=True)
+    )
+
+
+def _log() -> builders.DashboardLink:
+    return (
+        builders.DashboardLink("Log")
+        .type(dashboard.DashboardLinkType.LINK)
+        .url(TO_LOG)
+        .icon("doc")
+        .tooltip("The plugin's log in the time that is shown")
+        .target_blank(target_blank=True)
     )
 
 

@@ -5,7 +5,7 @@ from typing import Final
 from grafana_foundation_sdk.builders import text
 from grafana_foundation_sdk.models.text import TextMode
 
-from grafana.boards.grid import Row
+from grafana.boards.grid import TO_LOG, Row
 from grafana.boards.kit import YES_IS_WELL, lines, timeline
 from grafana.boards.promql import increase, moved, per, rate
 
@@ -24,12 +24,13 @@ _SUB_STATES: Final = {
 _PERIODS: Final = [
     rate(f"plugin_cpu_{name}periods_total", where="@@") for name in ("throttled_", "")
 ]
-_COMMANDS: Final = """\
-- its log: `orchestrator logs ${plugin} -f`
-- why it is as it is: `orchestrator status ${plugin}`
-- what it may do: `orchestrator explain ${plugin}`
-- what was refused: `orchestrator audit --plugin ${plugin}`
-- its revisions: `orchestrator rollout history ${plugin}`
+_COMMANDS: Final = f"""\
+- [its log in the time that is shown]({TO_LOG}), after `orchestrator logs ${{plugin}} --web` once
+- its log as it is written: `orchestrator logs ${{plugin}} -f`
+- why it is as it is: `orchestrator status ${{plugin}}`
+- what it may do: `orchestrator explain ${{plugin}}`
+- what was refused: `orchestrator audit --plugin ${{plugin}}`
+- its revisions: `orchestrator rollout history ${{plugin}}`
 """
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,16 +15,18 @@ from orchestrator.cli.context import (
     json_option,
     manifest_paths,
     settings_of,
+    tell_version,
 )
 from orchestrator.cli.render import printable
-from orchestrator.daemon.backends import docker_backends, resolver_of
+from orchestrator.client.client import DaemonClient, DaemonNotRunning
+from orchestrator.client.problem import DaemonProblem
+from orchestrator.daemon.backends import docker_backends, place_of, resolver_of
 from orchestrator.daemon.settings import DaemonSettings
-from orchestrator.engine.loop_disks import obstacle
 from orchestrator.errors import Kind, OrchestratorError
+from orchestrator.manager.explaining import Explainer
 from orchestrator.model.load import LoadedManifest, load_instance_config, load_manifests
 from orchestrator.model.policy import SecurityPolicy
-from orchestrator.policy.explanation import Explanation, explain_full, lines, to_json
-from orchestrator.policy.rating import ImageOrigin, Surroundings, rate
+from orchestrator.policy.explanation import Explanation, lines, to_json
 
 
 class NoSuchManifest(OrchestratorError):
@@ -50,16 +53,35 @@ def command(
 ) -> None:
     """Say what a plugin may do, why, what holds each rule, and how safe that is, from 1 to 8.
 
-    Before anything starts: PATHS are manifests, or folders of them [manifests/].
+    As it is deployed now, with what was granted and revoked since; or, where it is not, or with
+    PATHS, --config or --environment, as manifests have it, before anything starts. PATHS are
+    manifests, or folders of them [manifests/].
     """
-    manifests = load_manifests(manifest_paths(paths), environment)
-    explanation = asyncio.run(
-        _explain(settings_of(instance), plugin, manifests, config_file(config))
-    )
+    settings = settings_of(instance)
+    found = None
+    if not (paths or config or environment):
+        client = DaemonClient(settings.socket, on_other_version=tell_version)
+        found = _deployed(client, plugin)
+    if found is None:
+        manifests = load_manifests(manifest_paths(paths), environment)
+        explanation = asyncio.run(_explain(settings, plugin, manifests, config_file(config)))
+        found = {"explanation": to_json(explanation), "lines": [*lines(explanation)]}
     if as_json:
-        click.echo(json.dumps(to_json(explanation), indent=2))
+        click.echo(json.dumps(found["explanation"], indent=2))
     else:
-        click.echo(printable("\n".join(lines(explanation))))
+        click.echo(printable("\n".join(found["lines"])))
+
+
+def _deployed(client: DaemonClient, plugin: str) -> dict[str, Any] | None:
+    """As the daemon has it; None where it has no such plugin, or there is no daemon."""
+    try:
+        return client.explanation(plugin)
+    except DaemonNotRunning:
+        return None
+    except DaemonProblem as error:
+        if error.remote_kind is Kind.NOT_FOUND:
+            return None
+        raise
 
 
 async def _explain(
@@ -72,19 +94,7 @@ async def _explain(
     async with docker_backends(settings) as backends:
         resolver = resolver_of(settings, backends.images)
         [deployment] = await resolver.resolve([manifests[plugin]], policy)
-        engine = await backends.probe.info()
-    reference = manifests[plugin].manifest.spec.source.image or ""
-    surroundings = Surroundings(
-        image=_origin(reference),
-        runtime=deployment.grant.runtime,
-        disk_enforced_by="a disk of its own (loop ext4)" if obstacle() is None else "tmpfs",
-        limits_enforced=engine.holds_limits,
-    )
-    grant = deployment.grant
-    return explain_full(grant, rate(grant, policy, surroundings), surroundings)
-
-
-def _origin(reference: str) -> ImageOrigin:
-    if not reference:
-        return ImageOrigin.BUILT_HERE
-    return ImageOrigin.PINNED if "@sha256:" in reference else ImageOrigin.UNPINNED
+        explainer = Explainer(
+            probe=backends.probe, disks=backends.disks, labels=place_of(settings).labels
+        )
+        return await explainer.explain(deployment, policy)

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import click
 
-from orchestrator.cli.context import client_of, instance_option
+from orchestrator.cli.context import client_of, instance_option, settings_of, tell_version
 from orchestrator.cli.moments import moment
 from orchestrator.cli.render import printable
+from orchestrator.client.pages import PagesClient
 
 _IDS: Final = ("request_id", "trace_id")
 """As the SDK names them in its lines, and as a plugin without it may."""
@@ -21,6 +22,7 @@ _IDS: Final = ("request_id", "trace_id")
 @click.option("--since", metavar="WHEN", help="From then on: 30s, 10m, 2h, 1d or an ISO time.")
 @click.option("--tail", metavar="N", type=click.IntRange(min=1), help="Only the last N lines.")
 @click.option("--call", metavar="ID", help="Only lines of that call: its request or trace id.")
+@click.option("--web", is_flag=True, help="Print where a browser of this machine shows it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 @instance_option
 def command(
@@ -30,10 +32,22 @@ def command(
     since: str | None,
     tail: int | None,
     call: str | None,
+    web: bool,
     as_json: bool,
     instance: str | None,
 ) -> None:
-    """Show what a plugin logged, also before its last restart."""
+    """Show what a plugin logged, also before its last restart.
+
+    The address that --web prints holds a key: who has it reads every plugin's log. It fits until
+    the daemon is started anew.
+    """
+    if web:
+        if follow or since or tail or call:
+            raise click.UsageError("--web goes with --json only: the page has its own choices")
+        client = PagesClient(settings_of(instance).socket, on_other_version=tell_version)
+        url = client.logs_url(plugin)
+        click.echo(json.dumps({"url": url}) if as_json else printable(url))
+        return
     lines = client_of(instance).logs(
         plugin, follow=follow, since=moment(since) if since else 0.0, tail=tail or 0
     )

@@ -4,8 +4,9 @@ import json
 
 import click
 
-from orchestrator.cli.context import client_of, instance_option, json_option
+from orchestrator.cli.context import instance_option, json_option, settings_of, tell_version
 from orchestrator.cli.render import printable
+from orchestrator.client.pages import PagesClient
 
 
 @click.command()
@@ -17,5 +18,6 @@ def command(plugin: str, *, as_json: bool, instance: str | None) -> None:
 
     The address holds a key: who has it sees the pages. It fits until the daemon is started anew.
     """
-    url = client_of(instance).ui_url(plugin)
+    client = PagesClient(settings_of(instance).socket, on_other_version=tell_version)
+    url = client.ui_url(plugin)
     click.echo(json.dumps({"url": url}) if as_json else printable(url))

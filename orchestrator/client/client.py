@@ -84,6 +84,11 @@ class DaemonClient:
         answer: dict[str, Any] = self._json("GET", f"/v1/plugins/{plugin_id}")
         return answer
 
+    def explanation(self, plugin_id: str) -> dict[str, Any]:
+        """What it may do as it is deployed, as JSON and as lines. Raises DaemonProblem."""
+        answer: dict[str, Any] = self._json("GET", f"/v1/plugins/{plugin_id}/explanation")
+        return answer
+
     def apply(
         self,
         paths: list[Path],
@@ -251,11 +256,6 @@ class DaemonClient:
         # As long as the plugins' data takes.
         answer: dict[str, Any] = self._json("POST", "/v1/backup", wish, seconds=None)
         return answer
-
-    def ui_url(self, plugin_id: str) -> str:
-        """Where the plugin's pages are, with their key. Raises DaemonProblem."""
-        answer: dict[str, str] = self._json("GET", f"/v1/plugins/{plugin_id}/ui")
-        return answer["url"]
 
     # -------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from orchestrator.clock import SystemClock
 from orchestrator.daemon.secrets import reader_of_command
 from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.engine.base import DiskProbe, Engine, ImageStore, Probe, VolumeStore
@@ -12,6 +13,7 @@ from orchestrator.engine.docker import DockerEngine
 from orchestrator.engine.docker_client import DockerClients
 from orchestrator.engine.docker_images import DockerImages
 from orchestrator.engine.docker_networks import DockerNetworks
+from orchestrator.engine.docker_stats import StatsStreams
 from orchestrator.engine.docker_usage import DockerUsages
 from orchestrator.engine.docker_volumes import DockerVolumes
 from orchestrator.engine.networks import NetworkStore
@@ -77,6 +79,7 @@ async def docker_backends(settings: DaemonSettings) -> AsyncIterator[Backends]:
     """The engine at the settings' address."""
     clients = DockerClients.connect(settings.engine)
     shares = ShareMounts(settings.share_mounts, address=clients.address)
+    usages = DockerUsages(clients, StatsStreams(clients, SystemClock()))
     try:
         told = marks(settings.folder)
         engine = DockerEngine(clients, shares, marks=told)
@@ -98,8 +101,9 @@ async def docker_backends(settings: DaemonSettings) -> AsyncIterator[Backends]:
             shares=shares,
             networks=DockerNetworks(clients, marks=told),
             content=DockerVolumeContent(clients, marks=told),
-            usages=DockerUsages(clients),
+            usages=usages,
         )
     finally:
         shares.close()
+        await usages.aclose()
         await clients.aclose()

@@ -28,6 +28,7 @@ from orchestrator.events.desk import EventDesk
 from orchestrator.manager.access import Access
 from orchestrator.manager.auditing import Clerk
 from orchestrator.manager.doors import Doors
+from orchestrator.manager.explaining import Explainer
 from orchestrator.manager.fleet import Fleet
 from orchestrator.manager.leftovers import Leftovers
 from orchestrator.manager.manager import PluginManager
@@ -174,6 +175,7 @@ async def build(
             ),
         )
         git = gitops_of(settings, manager=manager, bus=bus, clerk=clerk, clock=clock)
+        gate, ui, logs = ways_in(manager, backends.engine)
         monitoring = monitoring_of(
             settings,
             instruments,
@@ -186,6 +188,7 @@ async def build(
             code=code,
             clock=clock,
             sync=git.facts,
+            logs_origin=lambda: ui.logs_origin,
         )
         figures = open_analytics(
             settings, stack, monitoring=monitoring, manager=manager, bus=bus, clock=clock
@@ -193,7 +196,6 @@ async def build(
         monitoring_stack = stack_of(
             settings, backends, fleet=fleet, base_lock=base_lock, clock=clock
         )
-        gate, ui = ways_in(manager)
         api = Api(
             facts=Facts(
                 pid=os.getpid(),
@@ -205,13 +207,19 @@ async def build(
                 started_at=clock.now(),
             ),
             manager=manager,
-            engine=backends.engine,
+            logs=logs,
             probe=backends.probe,
             bus=bus,
             audit=audit,
             code=code,
             ui=ui,
-            permissions=PermissionApi(manager=manager, permissions=permissions),
+            permissions=PermissionApi(
+                manager=manager,
+                permissions=permissions,
+                explainer=Explainer(
+                    probe=backends.probe, disks=backends.disks, labels=place_of(settings).labels
+                ),
+            ),
             events=EventApi(OperatorEvents(manager=manager, desk=desk, clerk=clerk)),
             rollouts=RolloutApi(RolloutCommands(manager=manager, bus=bus, clerk=clerk)),
             switch=SwitchApi(Switch(manager=manager, clerk=clerk)),

@@ -75,7 +75,9 @@ def tracing_of(settings: DaemonSettings, clock: Clock) -> Tracing | None:
     try:
         from orchestrator.monitoring.otlp import OtlpExporter  # noqa: PLC0415 - it is an extra
     except ImportError as error:
-        _LOG.warning("no traces are kept: %s; `pip install orchestrator[otel]`", error)
+        _LOG.warning(
+            "no traces are kept: %s; install orchestrator's own wheel as `WHEEL[otel]`", error
+        )
         return None
     exporter = OtlpExporter(wanted.endpoint, service=wanted.service, instance=settings.instance)
     return Tracing(exporter, clock=clock, ratio=wanted.ratio)
@@ -94,6 +96,7 @@ def monitoring_of(
     code: CodeSandbox,
     clock: Clock,
     sync: Callable[[], SyncFacts | None],
+    logs_origin: Callable[[], str],
 ) -> Monitoring:
     """After all else: it asks everybody."""
     fleet, loop = manager.fleet, manager.loop
@@ -122,6 +125,7 @@ def monitoring_of(
         clock=clock,
         started_at=clock.now(),
         sync=sync,
+        logs_origin=logs_origin,
     )
     # Also where nobody scrapes: plugins come and go for as long as a daemon lives.
     sampler.listen(lambda _samples: sources.prune())

@@ -42,8 +42,8 @@ def _postgres(settings: DaemonSettings, *, to_read: bool) -> RecordStore:
         from orchestrator.store.postgres import Database, PostgresStore  # noqa: PLC0415 - optional
     except ImportError as error:
         raise StoreDriverMissing(
-            f"state in PostgreSQL: found no usable psycopg ({error}), expected it installed:"
-            " `pip install orchestrator[postgres]`"
+            f"state in PostgreSQL: found no usable psycopg ({error}), expected the extra"
+            " `postgres`: install orchestrator's own wheel as `WHEEL[postgres]`"
         ) from error
     return PostgresStore.open(
         Database(

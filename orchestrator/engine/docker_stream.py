@@ -1,23 +1,12 @@
-"""Docker's endless answers (events, logs) as async iterators, each fed by a thread of its own.
-
-The thread ends when the consumer stops: its socket is shut down, so it never lingers in a read.
-"""
+"""Docker's events and logs as async iterators, each fed by a thread of its own."""
 
 import asyncio
 import contextlib
 import json
-import socket
 import struct
-import threading
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import aclosing
-from typing import Any, Generic, TypeVar
 from urllib.parse import quote
-
-import docker
-import docker.errors
-import requests
 
 from orchestrator.engine.base import (
     ContainerNotFound,
@@ -33,133 +22,16 @@ from orchestrator.engine.docker_codec import (
     decode_state,
     nanoseconds,
 )
+from orchestrator.engine.docker_feed import Opened, ask_for, feed
 from orchestrator.model.container import ContainerPhase, ContainerState
-
-T = TypeVar("T")
 
 MAX_LINE_BYTES = 16_384
 """Docker's own piece; a longer line arrives in several, of which the first is kept."""
 
-_BOUND = 1_024  # items between thread and consumer; then the engine has to wait
-_OPEN_TIMEOUT_SECONDS = 10
 _REOPEN_PAUSE_SECONDS = 0.05
 _LOOK_AGAIN_SECONDS = 30
 _HEADER = struct.Struct(">BxxxL")
 _STREAMS = {1: "stdout", 2: "stderr"}
-
-Ask = Callable[[docker.APIClient], requests.Response]
-Parse = Callable[[Iterable[bytes]], Iterator[T]]
-Opened = Callable[[], None] | None
-
-
-class _Stopped(Exception):
-    """The consumer went away."""
-
-
-class _Feed(Generic[T]):
-    """Items from one thread to one consumer, at most `_BOUND` of them under way."""
-
-    def __init__(
-        self, clients: DockerClients, ask: Ask, parse: Parse[T], opened: Opened = None
-    ) -> None:
-        self._clients, self._ask, self._parse = clients, ask, parse
-        self._opened = opened
-        self._loop = asyncio.get_running_loop()
-        self._wake = asyncio.Event()
-        self._room = threading.Semaphore(_BOUND)
-        self._items: deque[T] = deque()
-        self._socket: socket.socket | None = None
-        self._stopped = self._ended = False
-        self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._carry, name="docker-stream", daemon=True)
-        self._thread.start()
-
-    async def items(self) -> AsyncIterator[T]:
-        while True:
-            while self._items:
-                self._room.release()
-                yield self._items.popleft()
-            if self._ended:
-                break
-            self._wake.clear()
-            await self._wake.wait()
-        if self._error is not None:
-            raise self._error
-
-    async def aclose(self) -> None:
-        self._stopped = True
-        self._room.release()
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-        while not self._ended:
-            self._wake.clear()
-            await self._wake.wait()
-        self._thread.join()
-
-    def _carry(self) -> None:
-        try:
-            with self._clients.translated():
-                self._read()
-        except _Stopped:
-            pass
-        except Exception as error:  # noqa: BLE001 — handed to the consumer, who raises it
-            self._error = error
-        finally:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                self._loop.call_soon_threadsafe(self._end)
-
-    def _read(self) -> None:
-        with (
-            contextlib.closing(self._clients.own(timeout=_OPEN_TIMEOUT_SECONDS)) as api,
-            contextlib.closing(self._ask(api)) as response,
-        ):
-            _raise_for_status(response)
-            self._socket = _socket_of(response)
-            self._socket.settimeout(None)  # it was for the answer's head; silence is no failure
-            if self._stopped:
-                raise _Stopped  # before there was a socket that `aclose` could have shut down
-            if self._opened is not None:
-                self._loop.call_soon_threadsafe(self._opened)
-            for item in self._parse(response.iter_content(chunk_size=None)):
-                self._room.acquire()
-                if self._stopped:
-                    raise _Stopped
-                self._items.append(item)
-                self._loop.call_soon_threadsafe(self._wake.set)
-
-    def _end(self) -> None:
-        self._ended = True
-        self._wake.set()
-
-
-async def _stream(
-    clients: DockerClients, ask: Ask, parse: Parse[T], opened: Opened = None
-) -> AsyncGenerator[T, None]:
-    async with aclosing(_Feed(clients, ask, parse, opened)) as feed:
-        async for item in feed.items():
-            yield item
-
-
-def _socket_of(response: requests.Response) -> socket.socket:
-    raw: Any = response.raw
-    found: socket.socket = raw._fp.fp.raw._sock  # noqa: SLF001 — no public way; the SDK does so too
-    return found
-
-
-def _raise_for_status(response: requests.Response) -> None:
-    try:
-        response.raise_for_status()
-    except requests.HTTPError as error:
-        docker.errors.create_api_error_from_http_exception(error)
-
-
-def _get(path: str, params: Mapping[str, Any]) -> Ask:
-    def ask(api: docker.APIClient) -> requests.Response:
-        url = f"{api.base_url}/v{api.api_version}{path}"
-        return api.get(url, params=params, stream=True, timeout=_OPEN_TIMEOUT_SECONDS)
-
-    return ask
 
 
 async def follow_events(
@@ -185,8 +57,8 @@ def _events(
     opened: Opened = None,
 ) -> AsyncGenerator[EngineEvent, None]:
     every = {**filters, "type": ["container"], "event": list(EVENT_ACTIONS)}
-    ask = _get("/events", {"filters": json.dumps(every), "since": _since(since)})
-    return _stream(clients, ask, _parse_events, opened)
+    ask = ask_for("/events", {"filters": json.dumps(every), "since": _since(since)})
+    return feed(clients, ask, _parse_events, opened)
 
 
 def _parse_events(chunks: Iterable[bytes]) -> Iterator[EngineEvent]:
@@ -225,8 +97,8 @@ def _log(
     clients: DockerClients, container_id: str, *, follow: bool, window: Mapping[str, str]
 ) -> AsyncGenerator[tuple[int, LogLine], None]:
     switches = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow)}
-    ask = _get(f"/containers/{quote(container_id, safe='')}/logs", {**switches, **window})
-    return _stream(clients, ask, parse_log)
+    ask = ask_for(f"/containers/{quote(container_id, safe='')}/logs", {**switches, **window})
+    return feed(clients, ask, parse_log)
 
 
 def parse_log(chunks: Iterable[bytes]) -> Iterator[tuple[int, LogLine]]:

@@ -1,30 +1,29 @@
 """DockerUsages: the kernel's own files where they are in sight, else the engine's statistics.
 
-The engine's are asked for one shot each: as usually asked they take a second, since the engine
-measures twice. An engine before API 1.41 knows no single shots, and is not asked at all.
+The engine's come in a stream for each container (docker_stats.py); they tell of no disks and of
+no OOM kills.
 """
 
 import contextlib
-from collections.abc import Mapping
 from typing import Any, Final
 
 from orchestrator.engine.base import ContainerNotFound
 from orchestrator.engine.cgroups import Groups, find_groups, groups_of_process, read_usage
 from orchestrator.engine.docker_client import DockerClients
+from orchestrator.engine.docker_stats import StatsStreams
 from orchestrator.engine.usage import Usage
 from orchestrator.model.container import ContainerState
 
-_FIRST_WITH_ONE_SHOT: Final = (1, 41)
 _MOST_KNOWN: Final = 4_096
-_NANO: Final = 1e-9
 _LOCAL: Final = ("unix://", "http+unix://")
 
 
 class DockerUsages:
-    """See Usages."""
+    """See Usages. `aclose` ends the streams, before the clients are closed."""
 
-    def __init__(self, clients: DockerClients) -> None:
+    def __init__(self, clients: DockerClients, streams: StatsStreams) -> None:
         self._clients = clients
+        self._streams = streams
         self._groups: dict[str, Groups | None] = {}
         """By container; None: not in sight."""
 
@@ -36,11 +35,15 @@ class DockerUsages:
             self._groups[container_id] = await self._find(container_id)
         groups = self._groups[container_id]
         if groups is None:
-            return await self._ask(container_id)
-        usage = read_usage(groups, disk=disk)
+            usage = await self._streams.read(container_id)
+        else:
+            usage = read_usage(groups, disk=disk)
         if usage is None:
-            del self._groups[container_id]  # it ended; another run has another group
+            self._groups.pop(container_id, None)  # it ended; another run has another group
         return usage
+
+    async def aclose(self) -> None:
+        await self._streams.aclose()
 
     async def _find(self, container_id: str) -> Groups | None:
         if not self._clients.address.startswith(_LOCAL):
@@ -56,34 +59,3 @@ class DockerUsages:
         with contextlib.suppress(ContainerNotFound):
             return groups_of_process(await self._clients.run(call), container_id)
         return None
-
-    async def _ask(self, container_id: str) -> Usage | None:
-        def call(api: Any) -> dict[str, Any]:
-            version = tuple(int(part) for part in api.api_version.split("."))
-            if version < _FIRST_WITH_ONE_SHOT:
-                return {}
-            answer: dict[str, Any] = api.stats(container_id, stream=False, one_shot=True)
-            return answer
-
-        with contextlib.suppress(ContainerNotFound):
-            return decode_usage(await self._clients.run(call))
-        return None
-
-
-def decode_usage(stats: Mapping[str, Any]) -> Usage | None:
-    """The engine's statistics in our words; None for a container that does not run."""
-    memory, cpu = stats.get("memory_stats") or {}, stats.get("cpu_stats") or {}
-    used = memory.get("usage")
-    if used is None:
-        return None
-    details = memory.get("stats") or {}
-    cached = details.get("total_inactive_file", details.get("inactive_file", 0))
-    throttling = cpu.get("throttling_data") or {}
-    return Usage(
-        memory_bytes=max(0, used - cached),
-        cpu_seconds=(cpu.get("cpu_usage") or {}).get("total_usage", 0) * _NANO,
-        throttled_seconds=throttling.get("throttled_time", 0) * _NANO,
-        throttled_periods=throttling.get("throttled_periods"),
-        periods=throttling.get("periods"),
-        pids=(stats.get("pids_stats") or {}).get("current"),
-    )

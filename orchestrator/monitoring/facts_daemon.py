@@ -16,6 +16,8 @@ def tell_daemon(sources: Sources, board: Board) -> None:
     """All of it."""
     _tell_code(sources, board)
     board.put("build_info", 1, CORE_VERSION, platform.python_version())
+    if address := sources.logs_origin():
+        board.put("logs_page_info", 1, address)
     board.put("daemon_started_at_seconds", sources.started_at)
     board.put("daemon_memory_bytes", _resident_bytes())
     times = os.times()

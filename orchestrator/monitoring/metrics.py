@@ -114,6 +114,7 @@ _ROWS: Final[tuple[tuple[str, MetricKind, tuple[str, ...], str], ...]] = (
     ("code_pool_size", _G, (), "Sandboxes that should wait (policy.code.pool_size)."),
     # -- the daemon -----------------------------------------------------------------------------
     ("build_info", _I, ("version", "python"), "The daemon's own version."),
+    ("logs_page_info", _I, ("address",), "Where a browser of this machine finds the plugins' logs, at /plugins/ID/logs; nothing while nobody listens there."),
     ("daemon_started_at_seconds", _G, (), "When the daemon started, as epoch seconds."),
     ("daemon_memory_bytes", _G, (), "Resident memory of the daemon."),
     ("daemon_cpu_seconds_total", _C, (), "CPU time of the daemon."),

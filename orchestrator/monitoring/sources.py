@@ -61,6 +61,8 @@ class Sources:
     started_at: float
     sync: Callable[[], SyncFacts | None] = no_sync
     """None while no repository is followed."""
+    logs_origin: Callable[[], str] = str
+    """Where a browser finds the plugins' logs; empty: nowhere."""
     custom: CustomNames = field(default_factory=CustomNames, init=False)
     scrape_seconds: float = field(default=0.0, init=False)
     """What the last scrape took."""

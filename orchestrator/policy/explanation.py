@@ -1,6 +1,6 @@
 """explain_full: what a plugin may do, why it wants to, and what holds it to that. Pure.
 
-For `orchestrator explain`, before anything starts: as text and as JSON.
+For `orchestrator explain`, before anything starts and while it runs: as text and as JSON.
 """
 
 import json
@@ -82,9 +82,13 @@ class Explanation:
     credentials: tuple[ExplainedCredential, ...]
     limits: tuple[ExplainedLimit, ...]
     baseline: tuple[ExplainedRule, ...]
+    changed: tuple[str, ...]
+    """What was granted and revoked by command, so that it differs from the manifest."""
 
 
-def explain_full(grant: Grant, rating: Rating, surroundings: Surroundings) -> Explanation:
+def explain_full(
+    grant: Grant, rating: Rating, surroundings: Surroundings, changed: tuple[str, ...] = ()
+) -> Explanation:
     """What the plugin may do, why, and what holds each rule."""
     why = {permission.kind: permission.reason for permission in grant.info.permissions}
     kinds = {PermissionKind(permission.kind) for permission in grant.permissions}
@@ -121,6 +125,7 @@ def explain_full(grant: Grant, rating: Rating, surroundings: Surroundings) -> Ex
             for name, rule in BASELINE.items()
             if not _lifted(name, grant)
         ),
+        changed=changed,
     )
 
 
@@ -138,6 +143,9 @@ def lines(explanation: Explanation) -> tuple[str, ...]:
 def _lines(it: Explanation) -> Iterator[str]:
     yield f"{it.plugin_id} {it.version}: security rating {it.rating.score} of {BEST}"
     yield from (f"  {reason}" for reason in it.rating.reasons)
+    if it.changed:
+        yield "By command"
+        yield from (f"  {words}" for words in it.changed)
     yield "It"
     if not it.permissions:
         yield "  may compute, and nothing else"

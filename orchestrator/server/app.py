@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -12,12 +13,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from orchestrator.engine.base import Engine, Probe
+from orchestrator.engine.base import Probe
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.manager.backups import Backups
 from orchestrator.manager.drift_watch import container_drift
 from orchestrator.manager.manager import PluginManager
+from orchestrator.manager.plugin_logs import PluginLogs
 from orchestrator.manager.preview import described
 from orchestrator.manager.statuses import state_trouble, status, statuses
 from orchestrator.model.base import Model
@@ -35,17 +37,14 @@ from orchestrator.server.gitops_routes import GitOpsApi
 from orchestrator.server.metrics_server import MetricsListener, metrics_route
 from orchestrator.server.permission_routes import PermissionApi
 from orchestrator.server.problems import PROBLEM_TYPE, RETRY_AFTER_SECONDS, error_problem
+from orchestrator.server.query import BadRequest, number
 from orchestrator.server.rollout_routes import RolloutApi
 from orchestrator.server.switch_routes import SwitchApi
-from orchestrator.server.ui_server import UiListener, ui_route
+from orchestrator.server.ui_server import UiListener, logs_page_route, ui_route
 from orchestrator.store.audit_log import AuditLog
 
 EVENTS_SHOWN: Final = 20
 T = TypeVar("T", bound=Model)
-
-
-class BadRequest(OrchestratorError):
-    kind, code = Kind.INVALID, "bad_request"
 
 
 class ApplyRequest(Model):
@@ -87,7 +86,7 @@ class Api:
         *,
         facts: Facts,
         manager: PluginManager,
-        engine: Engine,
+        logs: PluginLogs,
         probe: Probe,
         bus: PluginEventBus,
         audit: AuditLog,
@@ -107,7 +106,7 @@ class Api:
     ) -> None:
         self._facts = facts
         self._manager = manager
-        self._engine = engine
+        self._logs = logs
         self._probe = probe
         self._bus = bus
         self._audit = audit
@@ -142,6 +141,7 @@ class Api:
                 *self._switch.routes(),
                 *self._gitops.routes(),
                 ui_route(self._ui),
+                logs_page_route(self._ui),
                 backup_route(self._backups),
                 *self._analytics.routes(),
                 metrics_route(self._metrics.scrape),
@@ -226,17 +226,17 @@ class Api:
         return JSONResponse(details)
 
     async def logs(self, request: Request) -> Response:
-        container_id = self._manager.container_id(request.path_params["plugin_id"])
-        lines = self._engine.logs(
-            container_id,
+        lines = self._logs.lines(
+            request.path_params["plugin_id"],
             follow=request.query_params.get("follow") == "1",
-            since=_number(request, "since"),
-            tail=int(_number(request, "tail")) or None,
+            since=number(request, "since"),
+            tail=int(number(request, "tail")) or None,
         )
 
         async def text() -> AsyncIterator[bytes]:
-            async for line in lines:
-                yield json.dumps(asdict(line)).encode() + b"\n"
+            async with aclosing(lines):
+                async for line in lines:
+                    yield json.dumps(asdict(line)).encode() + b"\n"
 
         return StreamingResponse(text(), media_type="application/x-ndjson")
 
@@ -272,11 +272,3 @@ async def _body(request: Request, model: type[T]) -> T:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise BadRequest(f"request body: {field}: {first['msg']}") from error
-
-
-def _number(request: Request, name: str) -> float:
-    text = request.query_params.get(name, "0")
-    try:
-        return max(0.0, float(text))
-    except ValueError as error:
-        raise BadRequest(f"query: {name}: found {text!r}, expected a number") from error

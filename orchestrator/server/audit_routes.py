@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.model.audit import AuditAction
+from orchestrator.server.query import number
 from orchestrator.store.audit_chain import ChainedRecord, Verdict
 from orchestrator.store.audit_log import AuditLog
 
@@ -40,12 +41,13 @@ class AuditApi:
         if action is not None and action not in set(AuditAction):
             known = ", ".join(AuditAction)
             raise UnknownAuditAction(f"query: type: found {action!r}, expected one of {known}")
+        since, count = number(request, "since"), int(number(request, "count", 100))
         records = await asyncio.to_thread(
             lambda: self._log.read(
                 plugin=query.get("plugin"),
-                since=float(query["since"]) if "since" in query else None,
+                since=since if "since" in query else None,
                 action=AuditAction(action) if action is not None else None,
-                limit=int(query.get("count", "100")),
+                limit=count,
             )
         )
         return JSONResponse([record_json(record) for record in records])

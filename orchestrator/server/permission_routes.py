@@ -1,4 +1,4 @@
-"""Permissions over HTTP: listed, checked, granted, revoked and reset; and updates let through."""
+"""Permissions over HTTP: listed, explained, checked, granted, revoked, reset; held updates too."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -11,12 +11,14 @@ from starlette.routing import Route
 
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.manager.deployment import Deployment
+from orchestrator.manager.explaining import Explainer
 from orchestrator.manager.manager import OPERATOR, PluginManager
 from orchestrator.manager.overridden import drift
 from orchestrator.manager.permissions import PermissionSystem
 from orchestrator.manager.statuses import held_update
 from orchestrator.model.base import Model
 from orchestrator.model.permissions import Permission, PermissionKind
+from orchestrator.policy.explanation import lines, to_json
 
 
 class PermissionRequestInvalid(OrchestratorError):
@@ -35,15 +37,19 @@ class Decision(Model):
 class PermissionApi:
     """Rows are by plugin and permission; `effective` says whether it holds now."""
 
-    def __init__(self, *, manager: PluginManager, permissions: PermissionSystem) -> None:
+    def __init__(
+        self, *, manager: PluginManager, permissions: PermissionSystem, explainer: Explainer
+    ) -> None:
         self._manager = manager
         self._permissions = permissions
+        self._explainer = explainer
 
     def routes(self) -> list[Route]:
         one = "/v1/plugins/{plugin_id}/permissions"
         return [
             Route("/v1/permissions", self.all, methods=["GET"]),
             Route(one, self.of_plugin, methods=["GET"]),
+            Route("/v1/plugins/{plugin_id}/explanation", self.explain, methods=["GET"]),
             Route(f"{one}/{{permission}}", self.check, methods=["GET"]),
             Route(f"{one}/{{permission}}/grant", self.grant, methods=["POST"]),
             Route(f"{one}/{{permission}}/revoke", self.revoke, methods=["POST"]),
@@ -58,6 +64,16 @@ class PermissionApi:
     async def of_plugin(self, request: Request) -> Response:
         plugin_id = request.path_params["plugin_id"]
         return JSONResponse(self._rights(self._manager.deployment(plugin_id)))
+
+    async def explain(self, request: Request) -> Response:
+        """As it is deployed now, with what was granted and revoked since."""
+        plugin_id = request.path_params["plugin_id"]
+        explanation = await self._explainer.explain(
+            self._manager.deployment(plugin_id),
+            self._manager.policy,
+            disk=self._manager.fleet.disks.get(plugin_id, ""),
+        )
+        return JSONResponse({"explanation": to_json(explanation), "lines": lines(explanation)})
 
     async def check(self, request: Request) -> Response:
         plugin_id, permission = request.path_params["plugin_id"], _permission(request)

@@ -110,7 +110,9 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     made.sandbox = CodeSandbox(maker=maker, ground=ground, auditor=Silence(), clock=SystemClock())
     async with asyncio.TaskGroup() as group:
         life = group.create_task(made.sandbox.run())
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(10):
+            while made.sandbox._group is None:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
         yield made
         life.cancel()
     left = await engine.list(labels)

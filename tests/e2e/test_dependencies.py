@@ -78,11 +78,11 @@ def test_a_dependency_that_cannot_start_holds_its_dependants_and_nobody_else(
     done = instance.run("up", "--detach", "--wait", str(instance.manifests), expect=76, timeout=60)
     rows = eventually(lambda: _crashed(instance))
     words = eventually(lambda: _last_words(instance))
-    shown = instance.run("status", "e2e-crasher").stdout
+    shown = eventually(lambda: _shown_last_words(instance))
 
     assert "exit_code_3" in done.stderr
     assert "about to crash" in words["lines"]
-    assert "  about to crash" in shown.partition("last lines before it failed")[2]
+    assert "  about to crash" in shown
     assert "  → read all that it wrote: `orchestrator logs e2e-crasher`" in shown
     assert rows["e2e-crasher"]["status"] == "error"
     assert rows["e2e-needy"]["status"] == "inactive"
@@ -96,6 +96,11 @@ def test_a_dependency_that_cannot_start_holds_its_dependants_and_nobody_else(
 def _crashed(instance: Instance) -> dict[str, dict[str, Any]] | None:
     rows = instance.ps()
     return rows if rows["e2e-crasher"]["reason"] == "exit_code_3" else None
+
+
+def _shown_last_words(instance: Instance) -> str:
+    """What `status` shows below that heading, between two of its starts."""
+    return instance.run("status", "e2e-crasher").stdout.partition("last lines before it failed")[2]
 
 
 def _last_words(instance: Instance) -> dict[str, Any] | None:

@@ -81,9 +81,10 @@ def test_ctrl_c_leaves_alone_what_another_up_started(
     instance.up()
     before = (instance.containers(), instance.processes())
     process = up_in_foreground(instance, stderr=subprocess.STDOUT)
-    time.sleep(1.5)
+    assert process.stdout is not None
+    out = read_until(process.stdout.fileno(), b"Ctrl-C leaves them running")
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    process.communicate(timeout=60)
 
     assert process.returncode == 130
     assert b"Ctrl-C leaves them running" in out

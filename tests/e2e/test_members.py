@@ -139,7 +139,7 @@ def test_replicas_share_the_calls_and_one_that_ends_costs_only_itself(
 def test_what_nobody_calls_is_paused_then_stopped_and_woken_by_the_next_call(
     shared_instance: Instance, shared_workshop: Workshop
 ) -> None:
-    shared_instance.policy(lifecycle={"idle_stop_seconds": 4})
+    shared_instance.policy(lifecycle={"idle_stop_seconds": 8})
     shared_workshop.small("e2e-sleeper", idle_timeout=1.5)
     shared_instance.up("--config", str(shared_instance.config))
 
@@ -148,7 +148,7 @@ def test_what_nobody_calls_is_paused_then_stopped_and_woken_by_the_next_call(
 
     eventually(lambda: states() == ["paused"])
     woken = shared_instance.call("e2e-sleeper", {"wake": "up"})
-    eventually(lambda: states() == [])
+    eventually(lambda: states() == [], seconds=60)
     idle = shared_instance.ps()["e2e-sleeper"]
     started = shared_instance.call("e2e-sleeper", {"and": "again"})
 

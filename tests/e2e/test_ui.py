@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 from html import unescape
 from http.client import HTTPConnection, HTTPResponse
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from orchestrator.clock import SystemClock
+from tests.support.browser import Browser
 from tests.support.instance import PLUGINS, Instance, eventually
 from tests.support.workshop import Workshop
 
@@ -110,47 +110,9 @@ class Visits:
         return answer
 
 
-class Browser:
-    """Headless Chromium with a profile of its own."""
-
-    def __init__(self, profile: Path) -> None:
-        self._profile = profile
-
-    def dom(self, address: str) -> str:
-        """The page's document once its scripts have had their time."""
-        return self._run("--dump-dom", address).decode()
-
-    def screenshot(self, address: str, path: Path) -> bytes:
-        self._run(f"--screenshot={path}", address)
-        return path.read_bytes()
-
-    def _run(self, *arguments: str) -> bytes:
-        done = subprocess.run(
-            [
-                "chromium",
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-background-networking",
-                "--no-first-run",
-                "--no-proxy-server",
-                f"--user-data-dir={self._profile}",
-                "--virtual-time-budget=15000",
-                "--timeout=30000",
-                *arguments,
-            ],
-            capture_output=True,
-            timeout=90,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr.decode()
-        return done.stdout
-
-
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Browser:
-    subprocess.run([Path(__file__).parent / "browser.sh"], check=True, timeout=600)
-    return Browser(tmp_path_factory.mktemp("profile"))
+    return Browser.installed(tmp_path_factory.mktemp("profile"))
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+static volatile unsigned long spins;
+
 static void leave(int signal_number) { (void)signal_number; _exit(0); }
 
 /* Not at once: the engine hears of no OOM before its shim watches, a moment after the start. */
@@ -72,5 +74,6 @@ int main(int count, char **words) {
     if (strcmp(verb, "long") == 0) print_long(number);
     if (strcmp(verb, "cat") == 0) print_file(words[2]);
     if (strcmp(verb, "fill") == 0) fill(words[2], atol(words[3]));
+    if (strcmp(verb, "spin") == 0) for (;;) spins++;
     for (;;) pause();
 }

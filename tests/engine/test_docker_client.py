@@ -1,8 +1,6 @@
 """Engines that are missing, stuck or dying, played by a socket of the test."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import docker.errors
@@ -19,45 +17,12 @@ from orchestrator.engine.base import (
 )
 from orchestrator.engine.docker import DockerEngine
 from orchestrator.engine.docker_client import DockerClients, translate
+from tests.support.played_engine import engine_at
 
-VERSION = b'{"ApiVersion": "1.41"}'
 EVENT = (
     b'{"Type":"container","Action":"start","timeNano":1700000000000000000,'
     b'"Actor":{"ID":"abc","Attributes":{"color":"red"}}}\n'
 )
-
-Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
-
-
-@asynccontextmanager
-async def engine_at(
-    path: Path, answer: Answer, *, asked: list[tuple[int, bytes]] | None = None
-) -> AsyncIterator[DockerClients]:
-    """Clients of a Docker engine that answers `version` properly and all else by `answer`."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while request := await reader.readuntil(b"\r\n\r\n"):
-                line = request.split(b"\r\n")[0]
-                if asked is not None:
-                    asked.append((id(writer), line))
-                if b"/version" in line:
-                    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(VERSION)}\r\n\r\n"
-                    writer.write(head.encode() + VERSION)
-                else:
-                    await answer(request, writer)
-        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
-            pass  # the client is gone, or the test is over
-        finally:
-            writer.close()
-
-    server = await asyncio.start_unix_server(serve, path)
-    clients = DockerClients.connect(f"unix://{path}")
-    try:
-        yield clients
-    finally:
-        await clients.aclose()
-        server.close()
 
 
 def refusal(status: int, words: str) -> docker.errors.APIError:

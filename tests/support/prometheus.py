@@ -102,6 +102,9 @@ def plain(expression: str, plugin: str) -> str:
     for name, value in values.items():
         expression = expression.replace(name, value)
     labels = re.fullmatch(r"label_values\((.*), (\w+)\)", expression)
+    asked = re.fullmatch(r"query_result\((.*)\)", expression)
+    if asked:
+        return asked[1]
     return f"count by ({labels[2]}) ({labels[1]})" if labels else expression
 
 

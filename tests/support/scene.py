@@ -102,6 +102,7 @@ class Scene:
     def policy(self, **monitoring: Any) -> None:
         """orchestrator.yaml; `monitoring` is what stands there under that name."""
         policy = {
+            "ui": {"port": 0},
             "egress": {"allowed_private": ["127.0.0.0/8"]},
             "events": {"max_tries": 1},
             "reconcile": {"full_pass_seconds": 1},

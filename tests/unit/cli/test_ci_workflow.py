@@ -41,6 +41,17 @@ def test_its_command_is_understood(workflow: dict[Any, Any]) -> None:
         assert (context.params["ref"], context.params["base"]) == ("$HEAD", "$BASE")
 
 
+def test_what_is_installed_is_named_by_address_and_held_to_its_hash(
+    workflow: dict[Any, Any],
+) -> None:
+    """The name alone would bring in another project's program."""
+    [step] = [step for step in steps(workflow) if "pip install" in step.get("run", "")]
+
+    assert step["run"].startswith('pip install "orchestrator @ ${WHEEL')
+    assert step["env"] == {"WHEEL": "${{ vars.ORCHESTRATOR_WHEEL }}"}
+    assert "#sha256=" in WORKFLOW.read_text()
+
+
 def test_a_strangers_branch_gets_no_token_that_writes_and_no_word_in_a_script(
     workflow: dict[Any, Any],
 ) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from orchestrator.engine.cgroups import find_groups, groups_of_process, read_usage
-from orchestrator.engine.docker_usage import decode_usage
 from orchestrator.engine.usage import Usage
 
 CONTAINER = "d07627073d0cd2188f43aa2cf884f6dd38b8c78fbbcc5c5101c220f189dc70e8"
@@ -140,43 +139,3 @@ def test_processes_out_of_sight_tell_of_no_disk(tmp_path: Path) -> None:
 
     assert usage is not None
     assert usage.disk_bytes is None
-
-
-def test_the_engines_statistics_say_the_same() -> None:
-    stats = {
-        "memory_stats": {
-            "usage": 9_000_000,
-            "stats": {"total_inactive_file": 500_000, "inactive_file": 1},
-        },
-        "cpu_stats": {
-            "cpu_usage": {"total_usage": 2_500_000_000},
-            "throttling_data": {
-                "periods": 64,
-                "throttled_periods": 3,
-                "throttled_time": 250_000_000,
-            },
-        },
-        "pids_stats": {"current": 8},
-    }
-
-    assert decode_usage(stats) == Usage(
-        memory_bytes=8_500_000,
-        cpu_seconds=2.5,
-        throttled_seconds=0.25,
-        throttled_periods=3,
-        periods=64,
-        pids=8,
-    )
-
-
-def test_the_engines_statistics_of_version_2_have_other_names() -> None:
-    stats = {"memory_stats": {"usage": 10, "stats": {"inactive_file": 4}}}
-    usage = decode_usage(stats)
-
-    assert usage is not None
-    assert usage.memory_bytes == 6
-
-
-@pytest.mark.parametrize("stats", [{}, {"memory_stats": {}}, {"memory_stats": None}])
-def test_a_container_that_does_not_run_has_no_statistics(stats: dict[str, object]) -> None:
-    assert decode_usage(stats) is None

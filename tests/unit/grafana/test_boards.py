@@ -1,6 +1,7 @@
 """The dashboards: as their code makes them, as Grafana's schemas want them, tidy."""
 
 import json
+import re
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -300,6 +301,21 @@ SEEN_OTHERWISE = {
     "orchestrator_plugin_status",  # the boards show up, wanted and the sub-state, which say more
     "orchestrator_plugin_gave_up",  # an alert, and a sub-state
 }
+
+
+def test_the_plugins_board_leads_to_the_plugins_log_in_the_time_that_is_shown() -> None:
+    board = load("plugin.json")
+    [link] = [link for link in board["links"] if link["type"] == "link"]
+    [variable] = [it for it in board["templating"]["list"] if it["name"] == "logs"]
+    [words] = [panel for panel in panels(board) if panel["type"] == "text"]
+
+    assert link["url"] == "${logs:raw}/plugins/${plugin}/logs?from=${__from}&to=${__to}"
+    assert link["targetBlank"]
+    assert f"({link['url']})" in words["options"]["content"]
+    assert variable["hide"] == 2  # nobody chooses it
+    shown = 'orchestrator_logs_page_info{address="http://127.0.0.1:8480",instance="a"}'
+    [address] = re.findall(variable["regex"].strip("/"), shown)
+    assert address == "http://127.0.0.1:8480"
 
 
 # -- the grid ----------------------------------------------------------------------------------

@@ -111,6 +111,7 @@ async def test_every_metric_of_the_table_is_told(house: PaperHouse) -> None:
         await bring_up(house)
         await happen(house)
         exporter(house)._sources.sync = lambda: GIT
+        exporter(house)._sources.logs_origin = lambda: "http://127.0.0.1:8480"
         told = {family.metric.name for family in exporter(house).board()}
 
     assert METRICS.keys() - told == set()

@@ -124,7 +124,7 @@ async def test_a_parameter_named_key_is_the_plugins_own_on_its_other_pages(
     [
         None,
         "localhost:{port}",
-        "127.0.0.1:{port}",
+        "127.0.0.1",
         "echo.localhost",
         "echo.localhost:1",
         "notes.localhost:{port}",

@@ -2,17 +2,22 @@
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orchestrator.engine.base import LogLine
+from orchestrator.manager.manager import PluginNotFound
 from orchestrator.sandbox.call import CallFailure
 from orchestrator.sandbox.sandbox import PluginSandbox
+from orchestrator.server.logs_web import LogsWeb
 from orchestrator.server.ui import UiKeys, UiNotFound
 from orchestrator.server.ui_server import UiListener
 from tests.unit.sandbox.house import SECONDS, Dialled, House, Request
 
 SECRET = b"the daemon's own"
+LOGS_KEY = "5ec8e7"
 
 
 @dataclass
@@ -25,6 +30,39 @@ class FakePages:
         if plugin_id not in self.sandboxes:
             raise UiNotFound(f"found no pages of {plugin_id!r}")
         return self.sandboxes[plugin_id]
+
+
+@dataclass
+class WrittenLogs:
+    """PluginLogs whose lines the test wrote; `more` holds what comes while they are followed."""
+
+    lines_of: dict[str, list[LogLine]] = field(default_factory=dict)
+    more: asyncio.Queue[LogLine] = field(default_factory=asyncio.Queue)
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    open_now: int = 0
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def lines(
+        self, plugin_id: str, *, follow: bool, since: float, tail: int | None
+    ) -> AsyncGenerator[LogLine, None]:
+        if plugin_id not in self.lines_of:
+            raise PluginNotFound(f"found no plugin {plugin_id!r}")
+        self.asked.append({"follow": follow, "since": since, "tail": tail})
+        return self._read(self.lines_of[plugin_id][-(tail or 0) :], since=since, follow=follow)
+
+    async def _read(
+        self, lines: list[LogLine], *, since: float, follow: bool
+    ) -> AsyncGenerator[LogLine, None]:
+        self.open_now += 1
+        try:
+            for line in lines:
+                if line.at >= since:
+                    yield line
+            while follow:
+                yield await self.more.get()
+        finally:
+            self.open_now -= 1
+            self.closed.set()
 
 
 @dataclass(frozen=True)
@@ -56,7 +94,11 @@ class UiHouse(House):
         self.pages = FakePages()
         self.keys = UiKeys(SECRET)
         self.wanted: int | None = 0
-        self.listener = UiListener(pages=self.pages, keys=self.keys, wanted=lambda: self.wanted)
+        self.written = WrittenLogs()
+        self.logs = LogsWeb(logs=self.written, key=LOGS_KEY)
+        self.listener = UiListener(
+            pages=self.pages, keys=self.keys, logs=self.logs, wanted=lambda: self.wanted
+        )
         self.line: Dialled
 
     async def open(self) -> None:
