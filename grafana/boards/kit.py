@@ -27,6 +27,10 @@ SHARE_OF_LIMIT: Final[Steps] = ((None, GREEN), (0.75, ORANGE), (0.9, RED))
 SUCCESS: Final[Steps] = ((None, RED), (AnalyticsPolicy().slo_percent / 100, ORANGE), (0.999, GREEN))
 """Red below the default objective; a colour cannot depend on a metric."""
 SECONDS_OF_CALL: Final[Steps] = ((None, GREEN), (1, ORANGE), (5, RED))
+RATING: Final[Steps] = ((None, RED), (4, ORANGE), (6, GREEN))
+ROLLOUTS: Final = {"started": BLUE, "completed": GREEN, "failed": ORANGE, "rolled_back": RED}
+BAR: Final = "1m"
+"""No bar is for less time: it would hold a sample or two."""
 QUANTILES: Final = {"p50": GREEN, "p95": ORANGE, "p99": RED, "average": BLUE}
 YES_IS_WELL: Final = {"0": ("no", RED), "1": ("yes", GREEN)}
 STATES: Final = {"0": ("stopped", GREY), "1": ("up", GREEN), "2": ("down", RED)}
@@ -206,6 +210,10 @@ def lines(
         .span(width)
         .height(height)
     )
+    if bars:
+        panel = panel.interval(BAR)
+    if unit == "short":
+        panel = panel.axis_soft_max(1)
     if stacked or bars:
         stack = common_builders.StackingConfig().group("A").mode(common.StackingMode.NORMAL)
         panel = panel.stacking(stack)
@@ -297,19 +305,19 @@ def timeline(
     legend: str,
     texts: Mapping[str, tuple[str, str]],
     *,
+    colors: Mapping[str, str] | None = None,
     about: str = "",
     width: int = 12,
     height: int = 8,
 ) -> statetimeline.Panel:
-    """A state over time, one line for each."""
-    return (
+    """A state over time, one line for each; `colors` are of lines that have one."""
+    panel = (
         statetimeline.Panel()
         .title(title)
         .description(about)
         .datasource(SOURCE)
         .with_target(query(expression, legend))
         .unit("short")
-        .mappings(values(texts))
         .color_scheme(by_threshold())
         .thresholds(thresholds(((None, GREY),)))
         .fill_opacity(70)
@@ -324,6 +332,11 @@ def timeline(
         .span(width)
         .height(height)
     )
+    if texts:
+        panel = panel.mappings(values(texts))
+    for name, color in (colors or {}).items():
+        panel = panel.override_by_name(name, [fixed(color)])
+    return panel
 
 
 def to_plugin(name: str) -> board_builders.DashboardLink:

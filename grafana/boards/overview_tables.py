@@ -19,6 +19,7 @@ from grafana.boards.kit import (
 from grafana.boards.promql import (
     FAILED,
     JUDGED,
+    LATELY,
     LATENCY,
     cpu_share,
     increase,
@@ -36,10 +37,10 @@ _FIRING: Final = (
     'label_replace(max by (severity, alertname, plugin) (ALERTS{alertstate="firing"}),'
     f' "do", "{command_for("$1")}", "alertname", "(.+)")'
 )
-_CALLS: Final = rate("plugin_calls_total", "plugin", window="5m")
-_FAILURES: Final = rate("plugin_calls_total", "plugin", where=f"@,{FAILED}", window="5m")
-_JUDGED: Final = rate("plugin_calls_total", "plugin", where=f"@,{JUDGED}", window="5m")
-_P95: Final = rate(f"{LATENCY}_bucket", "le, plugin", window="5m")
+_CALLS: Final = rate("plugin_calls_total", "plugin", window=LATELY)
+_FAILURES: Final = rate("plugin_calls_total", "plugin", where=f"@,{FAILED}", window=LATELY)
+_JUDGED: Final = rate("plugin_calls_total", "plugin", where=f"@,{JUDGED}", window=LATELY)
+_P95: Final = rate(f"{LATENCY}_bucket", "le, plugin", window=LATELY)
 _COLUMNS: Final = {
     "Failing": f"({_FAILURES} or 0 * {_JUDGED}) / ({_JUDGED} > 0)",
     "Calls/s": _CALLS,

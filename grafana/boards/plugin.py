@@ -17,6 +17,7 @@ from grafana.boards.kit import (
 )
 from grafana.boards.plugin_rows import BESIDE, RESOURCES
 from grafana.boards.promql import (
+    LATELY,
     LATENCY,
     increase,
     named_tools,
@@ -53,17 +54,25 @@ BOARD: Final = Board(
                 fact("Version", "orchestrator_plugin_info{@@}", "{{version}}"),
                 number(
                     "Success rate",
-                    succeeded("@@"),
+                    succeeded("@@", window=LATELY),
                     unit="percentunit",
                     steps=SUCCESS,
                     decimals=2,
+                    spark=False,
                     none="no calls",
-                    about="Without what callers did wrong.",
+                    about="Of five minutes, without what callers did wrong.",
                 ),
-                number("Calls", rate("plugin_calls_total", where="@@"), unit="reqps", none="0"),
+                number(
+                    "Calls",
+                    rate("plugin_calls_total", where="@@", window=LATELY),
+                    unit="reqps",
+                    decimals=1,
+                    none="0",
+                    about="Of five minutes.",
+                ),
                 number(
                     "Latency p95",
-                    quantile(0.95, LATENCY, where="@@") + " > 0",
+                    quantile(0.95, LATENCY, where="@@", window=LATELY) + " > 0",
                     unit="s",
                     steps=SECONDS_OF_CALL,
                     none="no calls",
@@ -213,6 +222,6 @@ BOARD: Final = Board(
             ),
         ),
         RESOURCES,
-        BESIDE,
+        *BESIDE,
     ),
 )
