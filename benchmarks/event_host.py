@@ -13,6 +13,7 @@ from orchestrator.clock import SystemClock
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.events.queue import Answer
 from orchestrator.events.queues import EventQueues
+from orchestrator.events.steady import Steady
 from orchestrator.events.writer import GroupWriter
 from orchestrator.model.audit import AuditEntry
 from orchestrator.model.info import PluginCategory, PluginInfo
@@ -109,7 +110,7 @@ async def host(folder: Path, *, durable: bool) -> None:
         log=log,
         carrier=lanes,
         policy=EventPolicy,
-        clock=clock,
+        time=Steady(clock),
         after=wheel.after,
         tell=bus.publish,
     )

@@ -28,7 +28,7 @@ class InvalidEventData(OrchestratorError):
 @instance_option
 @click.pass_context
 def command(context: click.Context, *, instance: str | None) -> None:
-    """Publish, follow and replay events; `dead` lists those that could not be delivered."""
+    """Publish, follow, replay and discard events; `dead` lists those that were given up."""
     context.obj = instance
 
 
@@ -98,8 +98,7 @@ def dead(context: click.Context, *, plugin: str, count: int, as_json: bool) -> N
 @click.pass_context
 def replay(context: click.Context, *, event_ids: Sequence[str], plugin: str, every: bool) -> None:
     """Deliver dead letters anew, behind what waits already: those of the events ID, or all."""
-    if bool(event_ids) + bool(plugin) + every != 1:
-        raise click.UsageError("expected exactly one of ID…, --plugin PLUGIN and --all")
+    _check_one(event_ids, plugin, every=every)
     replayed = _client(context).replay_events(
         list(event_ids), plugin=plugin, every=every, who=user_name()
     )
@@ -107,6 +106,31 @@ def replay(context: click.Context, *, event_ids: Sequence[str], plugin: str, eve
         click.echo(f"{name}: {count} queued anew")
     if not replayed:
         click.echo("no dead letter there")
+
+
+@command.command(short_help="Forget dead letters.")
+@click.argument("event_ids", nargs=-1, metavar="[ID]…")
+@click.option("--plugin", metavar="PLUGIN", default="", help="All dead letters of this plugin.")
+@click.option("--all", "every", is_flag=True, help="All dead letters there are.")
+@click.pass_context
+def discard(context: click.Context, *, event_ids: Sequence[str], plugin: str, every: bool) -> None:
+    """Forget dead letters that nobody needs: those of the events ID, or all.
+
+    They cannot be replayed then; the audit log says who did it.
+    """
+    _check_one(event_ids, plugin, every=every)
+    discarded = _client(context).discard_events(
+        list(event_ids), plugin=plugin, every=every, who=user_name()
+    )
+    for name, count in sorted(discarded.items()):
+        click.echo(f"{name}: {count} discarded")
+    if not discarded:
+        click.echo("no dead letter there")
+
+
+def _check_one(event_ids: Sequence[str], plugin: str, *, every: bool) -> None:
+    if bool(event_ids) + bool(plugin) + every != 1:
+        raise click.UsageError("expected exactly one of ID…, --plugin PLUGIN and --all")
 
 
 def _client(context: click.Context) -> EventsClient:

@@ -52,7 +52,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "Show and steer the following of a git repository.",
         ),
         "audit": ("orchestrator.cli.audit", "Show, verify or export the audit log."),
-        "events": ("orchestrator.cli.events", "Publish, follow and replay events."),
+        "events": ("orchestrator.cli.events", "Publish, follow, replay and discard events."),
         "backup": (
             "orchestrator.cli.backup",
             "Write state, audit log and the plugins' data to a file.",

@@ -67,11 +67,26 @@ def plugin_rows(plugins: Sequence[Mapping[str, Any]]) -> str:
     return table(["PLUGIN", "VERSION", "STATUS", "RESTARTS", "CONTAINER", "DETAIL"], rows)
 
 
-def repair_lines(status: Mapping[str, Any]) -> list[str]:
-    """What may mend a plugin's last failure, and what its last lines point to."""
-    words: Mapping[str, Any] = status.get("last_words") or {}
+def failed_revision(status: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The revision that another runs instead of."""
+    rolled_back = (status.get("rollout") or {}).get("state") == "rolled_back"
+    return status.get("failed_revision") if rolled_back else None
+
+
+def repair_lines(words: Mapping[str, Any]) -> list[str]:
+    """What last lines point to, and what may mend a failure of that reason."""
     texts = [*words.get("hints", ()), *words.get("repairs", ())]
     return [f"  → {one_line(str(text), 200)}" for text in texts]
+
+
+def words_lines(words: Mapping[str, Any], title: str) -> list[str]:
+    """The end of a log under a title, and what may mend the failure; nothing of nothing."""
+    lines = [f"  {one_line(str(line), 300)}" for line in words.get("lines", ())]
+    repairs = repair_lines(words)
+    return [
+        *([click.style(f"\n{title}", bold=True), *lines] if lines else []),
+        *([click.style("\nwhat may mend it", bold=True), *repairs] if repairs else []),
+    ]
 
 
 def one_line(text: str, most: int = 100) -> str:

@@ -14,7 +14,7 @@ from orchestrator.cli.context import (
     reason_option,
     user_name,
 )
-from orchestrator.cli.render import one_line, table
+from orchestrator.cli.render import one_line, table, words_lines
 
 COLOURS = {"healthy": "green", "failed": "red", "progressing": "yellow", "pending": "yellow"}
 WIDTH = 300
@@ -42,6 +42,10 @@ def history(context: click.Context, *, plugin: str, as_json: bool) -> None:
     click.echo(table(["REVISION", "VERSION", "STATE", "WHEN", "BY", "WHY"], rows))
     if answer["rollout"]["text"]:
         click.echo("\n" + one_line(answer["rollout"]["text"], WIDTH))
+    for revision in answer["revisions"]:
+        title = f"last lines of revision {revision['revision']} before it failed"
+        for line in words_lines(revision["last_words"], title):
+            click.echo(line)
 
 
 @command.command(short_help="Go back to an earlier revision.")

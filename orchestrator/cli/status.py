@@ -9,7 +9,14 @@ import click
 from orchestrator.cli.context import client_of, instance_option, json_option
 from orchestrator.cli.monitoring import monitoring_lines
 from orchestrator.cli.permissions import drift_rows, held_lines
-from orchestrator.cli.render import duration, fields, mark, one_line, repair_lines
+from orchestrator.cli.render import (
+    duration,
+    failed_revision,
+    fields,
+    mark,
+    one_line,
+    words_lines,
+)
 from orchestrator.cli.rollout import rollout_rows
 
 
@@ -128,17 +135,15 @@ def _show_events(events: Sequence[Mapping[str, Any]]) -> None:
 
 def _show_last_words(status: Mapping[str, Any]) -> None:
     """The end of its log, and what may mend the failure: while that matters."""
-    if not status["last_failure"]:
-        return
-    lines = (status.get("last_words") or {}).get("lines", ())
+    lines: list[str] = []
+    if status["last_failure"]:
+        lines += words_lines(status.get("last_words") or {}, "last lines before it failed")
+    failed = failed_revision(status)
+    if failed is not None:
+        which = f"revision {failed['revision']} (version {failed['version']})"
+        lines += words_lines(failed["last_words"], f"last lines of {which} before it failed")
     if lines:
-        click.echo(click.style("\nlast lines before it failed", bold=True))
-    for line in lines:
-        click.echo(f"  {one_line(str(line), 300)}")
-    repairs = repair_lines(status)
-    if repairs:
-        click.echo(click.style("\nwhat may mend it", bold=True))
-        click.echo("\n".join(repairs))
+        click.echo("\n".join(lines))
 
 
 def _drifted_rows(status: Mapping[str, Any]) -> list[tuple[str, str]]:

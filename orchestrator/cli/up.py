@@ -24,7 +24,7 @@ from orchestrator.cli.gitops import exit_code, show, until_settled
 from orchestrator.cli.monitoring import tell_monitoring
 from orchestrator.cli.permissions import held_lines
 from orchestrator.cli.progress import Progress
-from orchestrator.cli.render import plugin_rows, printable, repair_lines
+from orchestrator.cli.render import failed_revision, plugin_rows, printable, repair_lines
 from orchestrator.client.client import DaemonClient, DaemonNotRunning
 from orchestrator.client.gitops import GitOpsClient
 from orchestrator.client.settled import fell_short, settled
@@ -211,10 +211,11 @@ def _follow(
 def _tell_failed(client: DaemonClient, row: Mapping[str, Any]) -> None:
     """Why, and what may mend it."""
     click.echo(f"\n{row['plugin_id']}: {printable(str(row['detail']))}", err=True)
-    if row["status"] == "error":
-        with contextlib.suppress(OrchestratorError):  # somebody may just have taken it away
-            for line in repair_lines(client.plugin(str(row["plugin_id"]))):
-                click.echo(line, err=True)
+    with contextlib.suppress(OrchestratorError):  # somebody may just have taken it away
+        plugin = client.plugin(str(row["plugin_id"]))
+        failed = failed_revision(plugin) or (plugin if row["status"] == "error" else {})
+        for line in repair_lines(failed.get("last_words") or {}):
+            click.echo(line, err=True)
 
 
 def _tell_held(plugins: Sequence[Mapping[str, Any]], names: Sequence[str]) -> bool:

@@ -48,3 +48,11 @@ class EventsClient(DaemonClient):
         wish = {"ids": event_ids, "plugin": plugin, "all": every, "who": who}
         answer: dict[str, dict[str, int]] = self._json("POST", "/v1/events/replay", wish)
         return answer["replayed"]
+
+    def discard_events(
+        self, event_ids: list[str], *, plugin: str, every: bool, who: str
+    ) -> dict[str, int]:
+        """Forget dead letters; how many, by plugin (dead_letter_not_found, plugin_not_found)."""
+        wish = {"ids": event_ids, "plugin": plugin, "all": every, "who": who}
+        answer: dict[str, dict[str, int]] = self._json("POST", "/v1/events/discard", wish)
+        return answer["discarded"]

@@ -13,6 +13,7 @@ from orchestrator.manager.deployment import Deployment
 from orchestrator.manager.doors import Doors
 from orchestrator.manager.fleet import Fleet
 from orchestrator.manager.images import ImageBuilder
+from orchestrator.manager.last_words import Listener
 from orchestrator.manager.loop import ReconcileLoop
 from orchestrator.manager.manager import PluginManager
 from orchestrator.manager.mend import Mender
@@ -83,7 +84,8 @@ def control_plane(
     resolver = resolver_of(settings, backends.images, secrets)
     overrides = Overrides(store=fleet.store, resolver=resolver)
     way_back = WayBack(fleet=fleet, images=backends.images, settle=overrides.settle)
-    rollouts = Rollouts(fleet=fleet, way_back=way_back, bus=bus, clock=clock)
+    listener = Listener(fleet=fleet, engine=backends.engine, probe=backends.probe, secrets=secrets)
+    rollouts = Rollouts(fleet=fleet, way_back=way_back, listener=listener, bus=bus, clock=clock)
     loop = ReconcileLoop(
         fleet=fleet,
         engine=backends.engine,

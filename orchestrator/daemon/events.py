@@ -9,6 +9,7 @@ from orchestrator.daemon.settings import DaemonSettings
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.events.desk import EventDesk
 from orchestrator.events.queues import EventQueues
+from orchestrator.events.steady import Steady
 from orchestrator.events.writer import GroupWriter
 from orchestrator.manager.delivery import FleetSubscribers, wake_on_arrival
 from orchestrator.manager.manager import PluginManager
@@ -34,7 +35,7 @@ def open_events(
     log = EventLog.open(settings.event_log)
     if log.found:
         _LOG.error("%s", log.found)
-    tallies = log.tallies()
+    tallies, (ahead, latest) = log.tallies(), log.times()
     writer = GroupWriter(log, asyncio.get_running_loop())
     stack.callback(writer.close)
     queues = EventQueues(
@@ -42,7 +43,7 @@ def open_events(
         log=log,
         carrier=FleetSubscribers(manager.fleet, manager.loop.wake),
         policy=lambda: manager.policy.events,
-        clock=clock,
+        time=Steady(clock, ahead=ahead, latest=latest),
         after=wheel.after,
         tell=bus.publish,
     )

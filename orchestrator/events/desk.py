@@ -1,7 +1,9 @@
 """EventDesk: what operators ask of the event log: the latest, what comes, dead letters, replay."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import Final, TypeVar, cast
@@ -21,6 +23,7 @@ LOOK_SECONDS: Final = 10.0
 """How long a follower waits for news before it looks at the log anyway."""
 WAKE_SECONDS: Final = 1.0
 PRUNE_ROUNDS: Final = 60
+DISCARDED: Final = "discarded by an operator"
 
 
 class DeadLetterNotFound(OrchestratorError):
@@ -91,7 +94,9 @@ class EventDesk:
 
     async def dead(self, subscriber: str, *, count: int) -> list[DeadLetter]:
         """The latest dead letters, of one subscriber or (empty) of all."""
-        return await self._ask(lambda log: log.dead(subscriber, count=count))
+        letters = await self._ask(lambda log: log.dead(subscriber, count=count))
+        ahead = self._queues.time.ahead
+        return [replace(letter, at=letter.at + ahead) for letter in letters]
 
     async def dead_counts(self) -> dict[str, int]:
         """How many dead letters are kept, by subscriber."""
@@ -116,8 +121,7 @@ class EventDesk:
 
         def work(log: EventLog) -> tuple[list[str], list[Tally]]:
             """All of what is named, or nothing."""
-            known = log.dead_events(subscribers)
-            missing = [event_id for event_id in event_ids if event_id not in known]
+            missing = _missing(log, subscribers, event_ids)
             if missing:
                 return missing, []
             found = [
@@ -138,6 +142,34 @@ class EventDesk:
             counts[tally.subscriber] = counts.get(tally.subscriber, 0) + 1
         return counts
 
+    async def discard(self, subscriber: str, event_ids: Sequence[str]) -> dict[str, int]:
+        """Forget dead letters of one subscriber or (empty) of all: of these events, or all of them.
+
+        How many, by subscriber, whether it is still deployed or not. Raises DeadLetterNotFound
+        where an event has none.
+        """
+
+        def work(log: EventLog) -> tuple[list[str], Counter[str]]:
+            """All of what is named, or nothing."""
+            names = [subscriber] if subscriber else list(log.dead_counts())
+            missing = _missing(log, names, event_ids)
+            gone: Counter[str] = Counter()
+            for event_id in [] if missing else dict.fromkeys(event_ids) or [""]:
+                gone += log.discard(names, event_id=event_id)
+            return missing, gone
+
+        def then(found: tuple[list[str], Counter[str]]) -> None:
+            for name, count in found[1].items():
+                self._queues.tell_dropped(name, count, DISCARDED)
+
+        missing, gone = await self._ask(work, then)
+        if missing:
+            raise DeadLetterNotFound(
+                f"found no dead letter of event {missing[0]}, expected one that "
+                "`orchestrator events dead` lists"
+            )
+        return dict(gone)
+
     async def _ask(
         self, work: Callable[[EventLog], T], then: Callable[[T], None] = lambda _: None
     ) -> T:
@@ -154,6 +186,12 @@ class EventDesk:
 
         self._writer.submit(Job(work, done, failed, urgent=True))
         return await answer
+
+
+def _missing(log: EventLog, subscribers: Sequence[str], event_ids: Sequence[str]) -> list[str]:
+    """Those of the events that none of these has a dead letter of."""
+    known = log.dead_events(subscribers) if event_ids else set()
+    return [event_id for event_id in event_ids if event_id not in known]
 
 
 async def _some_time(news: asyncio.Event) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, Protocol, cast
 
-from orchestrator.clock import Clock
 from orchestrator.model.policy import EventPolicy
 from orchestrator.store.event_log import EventLog
 from orchestrator.store.event_values import Round
 
+TOO_MANY: Final = "too many dead letters"
+TOO_OLD: Final = "dead for longer than policy.events.dead_retention_hours"
 _ABOVE: Final = 7 / 8
 _TO: Final = 3 / 4
 _STEP: Final = 1 / 32
@@ -33,16 +34,16 @@ class Pruning:
         *,
         log: EventLog,
         policy: Callable[[], EventPolicy],
-        clock: Clock,
+        now: Callable[[], float],
         must: Must,
-        gave_way: Callable[[str, object], None],
+        dropped: Callable[[str, int, str], None],
     ) -> None:
-        """`log` is only asked for its size; `gave_way` is told whose dead letters went."""
+        """`log` is only asked for its size; `dropped` is told whose dead letters went, and why."""
         self._log = log
         self._policy = policy
-        self._clock = clock
+        self._now = now
         self._must = must
-        self._gave_way = gave_way
+        self._dropped = dropped
         self._pruned_to = 0
         self._running = False
 
@@ -59,19 +60,26 @@ class Pruning:
             return
         self._running = True
         policy = self._policy()
-        before = self._clock.now() - policy.retention_hours * 3_600
-        most = policy.max_mb << 20
-        self._round(before, int(most * _TO) if self._log.size > most * _ABOVE else most, None)
+        now, most = self._now(), policy.max_mb << 20
+        work = partial(
+            EventLog.prune,
+            before=now - policy.retention_hours * 3_600,
+            dead_before=now - policy.dead_retention_hours * 3_600,
+            most_bytes=int(most * _TO) if self._log.size > most * _ABOVE else most,
+        )
+        self._round(work, None)
 
-    def _round(self, before: float, keep: int, sizes: Mapping[str, int] | None) -> None:
+    def _round(self, work: Callable[..., Round], sizes: Mapping[str, int] | None) -> None:
         def done(result: object) -> None:
             ended = cast("Round", result)
             self._pruned_to = min(self._pruned_to, self._log.size)
             for subscriber, count in ended.gone.items():
-                self._gave_way(subscriber, count)
+                self._dropped(subscriber, count, TOO_MANY)
+            for subscriber, count in ended.aged.items():
+                self._dropped(subscriber, count, TOO_OLD)
             if ended.again:
-                self._round(before, keep, ended.sizes)
+                self._round(work, ended.sizes)
             else:
                 self._running = False
 
-        self._must(partial(EventLog.prune, before=before, most_bytes=keep, sizes=sizes), done)
+        self._must(partial(work, sizes=sizes), done)

@@ -12,12 +12,12 @@ from typing import Final, Protocol, cast
 
 from pydantic import JsonValue
 
-from orchestrator.clock import Clock
 from orchestrator.errors import OrchestratorError
 from orchestrator.events.bounds import Bounds, EventsFull, check_disk
-from orchestrator.events.pruning import Pruning
+from orchestrator.events.pruning import TOO_MANY, Pruning
 from orchestrator.events.queue import EXPIRED, WINDOW, WINDOW_BYTES, Carrier, SubscriberQueue
 from orchestrator.events.settling import Settling, drop
+from orchestrator.events.steady import Steady
 from orchestrator.events.writer import Job, Writer
 from orchestrator.model.events import EventName, PluginEvent
 from orchestrator.model.policy import EventPolicy
@@ -54,7 +54,7 @@ class EventQueues:
         log: EventLog,
         carrier: Subscribers,
         policy: Callable[[], EventPolicy],
-        clock: Clock,
+        time: Steady,
         after: After,
         tell: Tell,
     ) -> None:
@@ -69,7 +69,7 @@ class EventQueues:
         self._writer = writer
         self._log = log
         self._policy = policy
-        self._clock = clock
+        self.time = time
         self._tell = tell
         self._bounds = Bounds()
         self._queues: dict[str, SubscriberQueue] = {}
@@ -77,7 +77,7 @@ class EventQueues:
         self._settling = False
         self._offered_bytes = 0
         self._pruning = Pruning(
-            log=log, policy=policy, clock=clock, must=self._must, gave_way=self._gave_way
+            log=log, policy=policy, now=self.now, must=self._must, dropped=self.tell_dropped
         )
 
     @property
@@ -90,7 +90,7 @@ class EventQueues:
         return self._writer.trouble
 
     def now(self) -> float:
-        return self._clock.now()
+        return self.time.now()
 
     def pending(self) -> dict[str, int]:
         """How many events wait, by subscriber."""
@@ -221,7 +221,7 @@ class EventQueues:
     def unwanted(self, queue: SubscriberQueue, dues: Sequence[Due]) -> None:
         for due in dues:
             self.settled(queue, due)
-        self._tell_dropped(queue.name, len(dues), "not subscribed to any more")
+        self.tell_dropped(queue.name, len(dues), "not subscribed to any more")
 
     def tried(self, queue: SubscriberQueue, due: Due) -> None:
         self.failed_tries[queue.name] += 1
@@ -261,6 +261,9 @@ class EventQueues:
 
     def wake_all(self) -> None:
         """Also lets go of what waited too long for those that are away."""
+        ahead = self.time.news()
+        if ahead is not None:
+            self._must(partial(EventLog.set_ahead, seconds=ahead))
         for queue in list(self._queues.values()):
             queue.wake()
 
@@ -281,7 +284,7 @@ class EventQueues:
         for counts in (self.delivered, self.failed_tries):
             counts.pop(queue.name, None)
         count = sum(tally.count for tally in tallies)
-        self._tell_dropped(queue.name, count, "not deployed any more")
+        self.tell_dropped(queue.name, count, "not deployed any more")
 
     # -- dead letters and old events ------------------------------------------------------------
 
@@ -292,7 +295,7 @@ class EventQueues:
             self._queue(name).look_again()
 
     def prune(self) -> None:
-        """Forget old events that were delivered; and dead letters, where the disk would be full."""
+        """Forget what was delivered, or has been dead, for long enough."""
         self._pruning.start()
 
     # -------------------------------------------------------------------------------------------
@@ -315,9 +318,10 @@ class EventQueues:
             self._must(Settling(self._settled), done)
 
     def _gave_way(self, subscriber: str, result: object) -> None:
-        self._tell_dropped(subscriber, cast("int", result), "too many dead letters")
+        self.tell_dropped(subscriber, cast("int", result), TOO_MANY)
 
-    def _tell_dropped(self, subscriber: str, count: int, why: str) -> None:
+    def tell_dropped(self, subscriber: str, count: int, why: str) -> None:
+        """Deliveries to it, or dead letters of it, are no more."""
         if count:
             data: dict[str, JsonValue] = {"count": count, "why": why}
             self._tell(EventName.EVENT_DROPPED, subscriber, data)
@@ -341,6 +345,5 @@ def entry_of(event: PluginEvent, body: bytes, *, own_id: str = "") -> Entry:
         source=event.source,
         type=event.type,
         subject=event.subject,
-        at=event.at,
         body=body,
     )

@@ -10,7 +10,7 @@ from orchestrator.clock import Clock
 from orchestrator.errors import OrchestratorError
 from orchestrator.manager.deployment import Deployment
 from orchestrator.manager.held import HeldUpdate
-from orchestrator.model.audit import AuditAction, AuditEntry, Auditor, AuditOutcome
+from orchestrator.model.audit import AuditAction, AuditEntry, Auditor, AuditOutcome, evidence_of
 from orchestrator.model.events import EventName, PluginEvent
 
 MAX_WHY_CHARACTERS: Final = 2_000
@@ -63,7 +63,7 @@ class Clerk:
 
     def refusal(self, words: str, error: OrchestratorError) -> None:
         """A command that was refused, and why."""
-        data: dict[str, JsonValue] = {"command": words, "code": error.code}
+        data: dict[str, JsonValue] = {"command": words, **evidence_of(error)}
         self._write(
             AuditAction.COMMAND,
             AuditOutcome.REFUSED,

@@ -6,7 +6,7 @@ the audit log, and what a plugin wrote is for its operator alone.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from orchestrator.engine.base import Engine, LogLine, Probe
@@ -18,13 +18,14 @@ from orchestrator.manager.repairs import Failure, hints, repairs
 from orchestrator.manager.secret_use import secrets_of
 from orchestrator.manager.secrets import SecretReader
 from orchestrator.model.container import ContainerPhase, ContainerState
-from orchestrator.model.policy import SecurityPolicy
 from orchestrator.model.status import LastWords
 from orchestrator.policy.admission import capacity_bytes, promised_to_code
 
 MAX_LINES: Final = 20
 MAX_LINE_CHARACTERS: Final = 300
 GATHER_SECONDS: Final = 10.0
+ROLLBACK_SECONDS: Final = 3.0
+"""A way back waits no longer than that for words."""
 SHORTEST_SECRET: Final = 6
 """Shorter ones would blacken half of what is said, and hide nothing."""
 _MEBIBYTE: Final = 1 << 20
@@ -40,13 +41,11 @@ class Listener:
         engine: Engine,
         probe: Probe,
         secrets: SecretReader,
-        policy: Callable[[], SecurityPolicy],
     ) -> None:
         self._secrets = secrets
         self._fleet = fleet
         self._engine = engine
         self._probe = probe
-        self._policy = policy
 
     async def last_words(self, plugin_id: str) -> LastWords:
         """Of its last failure; an engine that does not answer takes lines away, no more."""
@@ -54,24 +53,45 @@ class Listener:
         history = self._fleet.plugin_history(plugin_id)
         if deployment is None or not history.reason:
             return LastWords()
-        lines = await self._lines(plugin_id, deployment)
-        policy = self._policy()
+        lines = await self._lines(plugin_id, deployment, self._ended(plugin_id))
+        return await self._words(deployment, history.reason, lines)
+
+    async def before_rollback(self, deployment: Deployment, *, gone: bool) -> LastWords:
+        """Of a revision that failed, which need not have ended: it may never have been well.
+
+        `gone` is whether its container goes. What comes too late is what was kept before.
+        """
+        name = deployment.plugin_id
+        reason = self._fleet.plugin_history(name).reason
+        try:
+            async with asyncio.timeout(ROLLBACK_SECONDS):
+                lines = await self._lines(name, deployment, self._revisions(deployment))
+                return await self._words(deployment, reason, lines, gone=gone)
+        except TimeoutError:
+            return self._fleet.last_words.get(name, LastWords())
+
+    async def _words(
+        self, deployment: Deployment, reason: str, lines: tuple[str, ...], *, gone: bool = False
+    ) -> LastWords:
+        policy = self._fleet.policy
         failure = Failure(
-            plugin_id=plugin_id,
-            reason=history.reason,
+            plugin_id=deployment.plugin_id,
+            reason=reason,
             lines=lines,
             manifest=deployment.inputs.origin,
             limits=deployment.grant.limits,
             ceilings=policy.ceilings,
             start_deadline_seconds=policy.lifecycle.start_deadline_seconds,
-            memory_room_mb=await self._room_mb(plugin_id, policy)
-            if history.reason == "oom_killed"
+            memory_room_mb=await self._room_mb(deployment.plugin_id)
+            if reason == "oom_killed"
             else None,
+            gone_back_from=gone,
         )
         return LastWords(lines=lines, hints=hints(failure), repairs=repairs(failure))
 
-    async def _lines(self, plugin_id: str, deployment: Deployment) -> tuple[str, ...]:
-        container = self._container(plugin_id)
+    async def _lines(
+        self, plugin_id: str, deployment: Deployment, container: ContainerState | None
+    ) -> tuple[str, ...]:
         if container is None:
             return self._fleet.last_words.get(plugin_id, LastWords()).lines
         # Of the run that ended, unless the next has begun.
@@ -84,7 +104,16 @@ class Listener:
         secrets = _secrets(deployment, self._secrets)
         return tuple(harmless(line.text, secrets) for line in found[-MAX_LINES:])
 
-    def _container(self, plugin_id: str) -> ContainerState | None:
+    def _revisions(self, deployment: Deployment) -> ContainerState | None:
+        """That of the revision: the one that ended last, or one that has not."""
+        mine = [
+            sighting.container
+            for sighting in self._fleet.seen().get(deployment.plugin_id, [])
+            if sighting.digest == deployment.compiled.digest
+        ]
+        return max(mine, key=lambda container: container.finished_at, default=None)
+
+    def _ended(self, plugin_id: str) -> ContainerState | None:
         """The one that ended last."""
         ended = [
             sighting.container
@@ -93,7 +122,8 @@ class Listener:
         ]
         return max(ended, key=lambda container: container.finished_at, default=None)
 
-    async def _room_mb(self, plugin_id: str, policy: SecurityPolicy) -> int | None:
+    async def _room_mb(self, plugin_id: str) -> int | None:
+        policy = self._fleet.policy
         try:
             host = await self._probe.info()
         except OrchestratorError:

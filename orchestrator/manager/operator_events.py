@@ -1,4 +1,4 @@
-"""OperatorEvents: what an operator does with events: publish one, replay what was given up."""
+"""OperatorEvents: an operator publishes events, and replays or discards dead letters."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,6 +9,7 @@ from orchestrator.events.desk import EventDesk
 from orchestrator.manager.auditing import Clerk
 from orchestrator.manager.manager import PluginManager
 from orchestrator.sandbox.host_events import RESERVED
+from orchestrator.store.event_values import DeadLetter
 
 
 class EventTypeReserved(OrchestratorError):
@@ -18,7 +19,7 @@ class EventTypeReserved(OrchestratorError):
 
 
 class OperatorEvents:
-    """Both are in the audit log, whatever came of them."""
+    """What changes anything is in the audit log, with who did it."""
 
     def __init__(self, *, manager: PluginManager, desk: EventDesk, clerk: Clerk) -> None:
         self.desk = desk
@@ -49,6 +50,30 @@ class OperatorEvents:
         self._clerk.command(words, {"event_id": event.event_id, "subject": subject, "who": who})
         return event.event_id
 
+    async def dead(self, plugin_id: str, *, count: int) -> list[DeadLetter]:
+        """The latest dead letters, of one plugin or (empty) of all; of one that is gone, too.
+
+        Raises PluginNotFound for one that neither is deployed nor has any.
+        """
+        letters = await self.desk.dead(plugin_id, count=count)
+        if plugin_id and not letters:
+            self._manager.deployment(plugin_id)
+        return letters
+
+    async def discard(
+        self, event_ids: Sequence[str], plugin_id: str, *, who: str
+    ) -> dict[str, int]:
+        """Forget dead letters: of these events, of one plugin or (both empty) of all.
+
+        Raises PluginNotFound, DeadLetterNotFound.
+        """
+        await self.dead(plugin_id, count=1)
+        discarded = await self.desk.discard(plugin_id, event_ids)
+        counts: dict[str, JsonValue] = {**discarded}
+        words = f"events discard {_chosen(event_ids, plugin_id)}"
+        self._clerk.command(words, {"discarded": counts, "who": who})
+        return discarded
+
     async def replay(self, event_ids: Sequence[str], plugin_id: str, *, who: str) -> dict[str, int]:
         """Deliver dead letters anew: of these events, of one plugin or (both empty) of all.
 
@@ -58,7 +83,11 @@ class OperatorEvents:
             self._manager.deployment(plugin_id)
         names = [plugin_id] if plugin_id else list(self._manager.fleet.deployments)
         replayed = await self.desk.replay(names, event_ids)
-        chosen = " ".join(event_ids) or (f"--plugin {plugin_id}" if plugin_id else "--all")
         counts: dict[str, JsonValue] = {**replayed}
-        self._clerk.command(f"events replay {chosen}", {"replayed": counts, "who": who})
+        words = f"events replay {_chosen(event_ids, plugin_id)}"
+        self._clerk.command(words, {"replayed": counts, "who": who})
         return replayed
+
+
+def _chosen(event_ids: Sequence[str], plugin_id: str) -> str:
+    return " ".join(event_ids) or (f"--plugin {plugin_id}" if plugin_id else "--all")

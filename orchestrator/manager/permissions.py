@@ -16,7 +16,7 @@ from orchestrator.manager.deployment import Deployment
 from orchestrator.manager.manager import OPERATOR, PluginManager
 from orchestrator.manager.overridden import Overrides
 from orchestrator.manager.revisions import Note
-from orchestrator.model.audit import AuditAction, AuditOutcome
+from orchestrator.model.audit import AuditAction, AuditOutcome, evidence_of
 from orchestrator.model.permissions import Permission, PermissionKind
 from orchestrator.policy.grant import PermissionRefused
 from orchestrator.policy.overrides import Override, OverrideState
@@ -84,7 +84,7 @@ class PermissionSystem:
                 changed = self._grant(wish)
                 await self._brake.mend(self._manager.deployment(plugin_id))
             except OrchestratorError as error:
-                self._note(wish, AuditOutcome.REFUSED, {"code": error.code, "found": str(error)})
+                self._note(wish, AuditOutcome.REFUSED, {**evidence_of(error), "found": str(error)})
                 raise
             self._note(wish, AuditOutcome.DONE, {"changed": changed})
         return changed
@@ -109,7 +109,7 @@ class PermissionSystem:
         try:
             had = await self._revoke(override)
         except OrchestratorError as error:
-            self._note(override, AuditOutcome.FAILED, {"code": error.code, "found": str(error)})
+            self._note(override, AuditOutcome.FAILED, {**evidence_of(error), "found": str(error)})
             raise
         self._note(override, AuditOutcome.DONE, {"changed": had})
         return had
@@ -136,7 +136,7 @@ class PermissionSystem:
             outcome = AuditOutcome.DONE
             data["forgotten"] = [f"{one.permission} {one.state}" for one in forgotten]
         except OrchestratorError as error:
-            data |= {"code": error.code, "found": str(error)}
+            data |= {**evidence_of(error), "found": str(error)}
             raise
         finally:
             self._clerk.permission(
@@ -155,7 +155,7 @@ class PermissionSystem:
         try:
             differences = await self._grant_update(plugin_id, update, who=who, why=why)
         except OrchestratorError as error:
-            data |= {"code": error.code, "found": str(error)}
+            data |= {**evidence_of(error), "found": str(error)}
             self._clerk.permission(
                 AuditAction.PERMISSION_GRANT, AuditOutcome.REFUSED, plugin_id, why=why, data=data
             )

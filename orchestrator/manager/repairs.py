@@ -30,6 +30,8 @@ class Failure:
     start_deadline_seconds: float
     memory_room_mb: int | None = None
     """What `plan` would admit for it, by the host's memory; None if nobody asked."""
+    gone_back_from: bool = False
+    """Whether its container, and the whole log with it, goes at once."""
 
 
 def repairs(failure: Failure) -> tuple[str, ...]:
@@ -38,6 +40,8 @@ def repairs(failure: Failure) -> tuple[str, ...]:
     if code:
         found = _BY_EXIT_CODE.get(int(code[1]))
         return (*([found] if found else []), _logs(failure))
+    if not failure.reason:  # it ran, and was not well
+        return (_logs(failure),)
     say = _BY_REASON.get(failure.reason)
     return tuple(say(failure)) if say is not None else (f"{failure.reason}: see docs/errors.md",)
 
@@ -61,6 +65,8 @@ def hints(failure: Failure) -> tuple[str, ...]:
 
 
 def _logs(failure: Failure) -> str:
+    if failure.gone_back_from:
+        return f"read its last lines: `orchestrator rollout history {failure.plugin_id}`"
     return f"read all that it wrote: `orchestrator logs {failure.plugin_id}`"
 
 
@@ -113,7 +119,7 @@ def _refused(failure: Failure) -> list[str]:
 
 def _says(*words: str) -> Callable[[Failure], list[str]]:
     def say(failure: Failure) -> list[str]:
-        return [text.format(it=failure.plugin_id, manifest=failure.manifest) for text in words]
+        return [text.format(logs=_logs(failure), manifest=failure.manifest) for text in words]
 
     return say
 
@@ -137,9 +143,9 @@ _BY_REASON: Final[Mapping[str, Callable[[Failure], list[str]]]] = MappingProxyTy
         "initialize_refused": _refused,
         "initialize_failed": _says(
             "let its `initialize` give an answer: it ended or broke off before",
-            "read all that it wrote: `orchestrator logs {it}`",
+            "{logs}",
         ),
-        "died_at_start": _says("read all that it wrote: `orchestrator logs {it}`"),
+        "died_at_start": _says("{logs}"),
         "container_removed": _says(
             "leave its container alone; `spec.state: stopped` in {manifest} stops it"
         ),

@@ -14,7 +14,9 @@ from typing import Final
 from orchestrator.errors import Kind, OrchestratorError
 from orchestrator.manager.deployment import Inputs
 from orchestrator.model.policy import RolloutPolicy
+from orchestrator.model.status import LastWords
 
+_NO_WORDS: Final = LastWords()
 MAX_FAILED_STARTS: Final = 3
 """In a row, where there is a revision to go back to; without one, restart.py's count holds."""
 
@@ -105,10 +107,12 @@ class Revision:
     state: RevisionState = RevisionState.PROGRESSING
     reason: str = ""
     """Why it failed."""
+    words: LastWords = _NO_WORDS
+    """What it said before that: its container, and the log with it, goes."""
 
-    def after(self, signal: Signal, reason: str = "") -> "Revision":
+    def after(self, signal: Signal, reason: str = "", words: LastWords = _NO_WORDS) -> "Revision":
         """Raises KeyError for a pair outside the table."""
-        return replace(self, state=TRANSITIONS[self.state, signal], reason=reason)
+        return replace(self, state=TRANSITIONS[self.state, signal], reason=reason, words=words)
 
     def replaced(self) -> "Revision":
         """As it is once something else is wanted: what was judged stays judged."""
@@ -192,7 +196,7 @@ def take(
         return rollout.with_revision(replace(rollout.wanted, inputs=inputs))
     undone = rollout.find(note.undoes)
     if undone is not None:
-        rollout = rollout.with_revision(undone.after(Signal.UNDO, undone.reason))
+        rollout = rollout.with_revision(undone.after(Signal.UNDO, undone.reason, undone.words))
     new = Revision(
         number=rollout.wanted.number + 1,
         digest=digest,
@@ -280,9 +284,9 @@ def choose(candidates: Sequence[Candidate], bad_digest: str) -> tuple[Candidate 
     return None, "; ".join(obstacles) or "none was well before"
 
 
-def fall_back(rollout: Rollout, reason: str, *, to: int) -> Rollout:
+def fall_back(rollout: Rollout, reason: str, *, to: int, words: LastWords = _NO_WORDS) -> Rollout:
     """The wanted revision failed; `to` runs instead (0: nothing does)."""
-    failed = rollout.wanted.after(Signal.FAIL, reason)
+    failed = rollout.wanted.after(Signal.FAIL, reason, words)
     return replace(rollout.with_revision(failed), back_to=to)
 
 

@@ -9,14 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from pydantic import JsonValue
-
 from orchestrator.clock import Clock
 from orchestrator.engine.base import EngineUnavailable
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.manager.actions import Sighting
 from orchestrator.manager.deployment import Deployment, Inputs
 from orchestrator.manager.fleet import Fleet
+from orchestrator.manager.last_words import Listener
 from orchestrator.manager.outlook import outlook, well_seconds
 from orchestrator.manager.revision_records import REVISIONS, stored_rollouts, to_rollout_record
 from orchestrator.manager.revisions import (
@@ -30,7 +29,7 @@ from orchestrator.manager.revisions import (
     retry,
     take,
 )
-from orchestrator.manager.rollout_words import rollout_status
+from orchestrator.manager.rollout_words import rollout_status, told_of
 from orchestrator.manager.way_back import WayBack, as_asked
 from orchestrator.model.events import EventName
 from orchestrator.model.policy import SecurityPolicy
@@ -47,10 +46,17 @@ class Rollouts:
     """One per daemon; its plugins are those that are wanted."""
 
     def __init__(
-        self, *, fleet: Fleet, way_back: WayBack, bus: PluginEventBus, clock: Clock
+        self,
+        *,
+        fleet: Fleet,
+        way_back: WayBack,
+        listener: Listener,
+        bus: PluginEventBus,
+        clock: Clock,
     ) -> None:
         self._fleet = fleet
         self._way_back = way_back
+        self._listener = listener
         self._bus = bus
         self._clock = clock
         self._rollouts: dict[str, Rollout] = {}
@@ -233,12 +239,11 @@ class Rollouts:
         if verdict.signal is Signal.SUCCEED:
             self._fleet.earlier.pop(name, None)
             self.completed_total += 1
-            data: dict[str, JsonValue] = {"revision": rollout.wanted.number}
-            data["version"] = rollout.wanted.inputs.info.version
-            self._bus.publish(EventName.ROLLOUT_COMPLETED, name, data)
+            self._bus.publish(EventName.ROLLOUT_COMPLETED, name, told_of(rollout.wanted))
 
     async def _fail(self, name: str, rollout: Rollout, deployment: Deployment, reason: str) -> None:
         number, target, obstacles = await self._way_back.find(rollout, deployment, self._policy)
+        words = await self._listener.before_rollback(deployment, gone=target is not None)
         if self._rollouts.get(name) is not rollout:
             return  # something else was wanted meanwhile
         if target is not None:
@@ -248,13 +253,10 @@ class Rollouts:
         if target is None and rollout.healthy:
             reason = f"{reason}; nothing to go back to: {obstacles}"
         # On disk before it is done: a daemon killed here must not try what failed again.
-        self._put(name, fall_back(rollout, reason, to=number))
+        self._put(name, fall_back(rollout, reason, to=number, words=words))
         self.failed_total += 1
-        data: dict[str, JsonValue] = {
-            "revision": rollout.wanted.number,
-            "version": rollout.wanted.inputs.info.version,
-            "reason": reason,
-        }
+        # Not what it said: events reach other plugins.
+        data = told_of(rollout.wanted) | {"reason": reason, "repairs": [*words.repairs]}
         self._bus.publish(EventName.ROLLOUT_FAILED, name, data)
         if target is not None:
             self._fleet.earlier.pop(name, None)
@@ -338,10 +340,5 @@ class Rollouts:
 
     def _tell_started(self, name: str, rollout: Rollout) -> None:
         wanted = rollout.wanted
-        data: dict[str, JsonValue] = {
-            "revision": wanted.number,
-            "version": wanted.inputs.info.version,
-            "who": wanted.who,
-            "why": wanted.why,
-        }
+        data = {**told_of(wanted), "who": wanted.who, "why": wanted.why}
         self._bus.publish(EventName.ROLLOUT_STARTED, name, data)

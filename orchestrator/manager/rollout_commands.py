@@ -9,9 +9,16 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.events.bus import PluginEventBus
 from orchestrator.manager.auditing import Clerk
 from orchestrator.manager.manager import OPERATOR, PluginManager
-from orchestrator.manager.revisions import Note, NothingToUndo, Revision, Rollout, undo_target
+from orchestrator.manager.revisions import (
+    Note,
+    NothingToUndo,
+    Revision,
+    RevisionState,
+    Rollout,
+    undo_target,
+)
 from orchestrator.manager.way_back import as_asked
-from orchestrator.model.audit import AuditOutcome
+from orchestrator.model.audit import AuditOutcome, evidence_of
 from orchestrator.model.events import EventName
 
 
@@ -39,7 +46,7 @@ class RolloutCommands:
         return {
             "plugin_id": plugin_id,
             "rollout": asdict(status) if status is not None else None,
-            "revisions": [_row(revision) for revision in rollout.revisions],
+            "revisions": [revision_row(revision) for revision in rollout.revisions],
         }
 
     async def undo(self, wish: Wish, to: int | None) -> dict[str, JsonValue]:
@@ -129,16 +136,24 @@ class RolloutCommands:
 
     def _refused(self, verb: str, wish: Wish, error: OrchestratorError) -> None:
         data: dict[str, JsonValue] = {"command": f"rollout {verb}", "user": wish.who}
-        data |= {"code": error.code, "found": str(error)}
+        data |= evidence_of(error) | {"found": str(error)}
         self._clerk.rollout(AuditOutcome.REFUSED, wish.plugin_id, why=wish.why, data=data)
 
 
-def _row(revision: Revision) -> dict[str, JsonValue]:
+def failed_row(rollout: Rollout) -> dict[str, JsonValue] | None:
+    """The wanted revision, if it failed."""
+    failed = rollout.wanted.state is RevisionState.FAILED
+    return revision_row(rollout.wanted) if failed else None
+
+
+def revision_row(revision: Revision) -> dict[str, JsonValue]:
+    """As `rollout history` has it."""
     return {
         "revision": revision.number,
         "version": revision.inputs.info.version,
         "state": revision.state,
         "reason": revision.reason,
+        "last_words": asdict(revision.words),
         "digest": revision.digest,
         "image": revision.inputs.image,
         "at": revision.at,

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 
+from pydantic import JsonValue
+
 from orchestrator.manager.deployment import Deployment
-from orchestrator.manager.revisions import RevisionState, Rollout
+from orchestrator.manager.revisions import Revision, RevisionState, Rollout
 from orchestrator.model.policy import RolloutPolicy
 from orchestrator.model.status import RolloutState, RolloutStatus
 
@@ -17,6 +19,11 @@ def strategy(deployment: Deployment, policy: RolloutPolicy) -> str:
         )
     what = "/data" if deployment.compiled.shared.volume_mounts else "network"
     return f"what runs is stopped first: its {what} is no other container's; calls wait meanwhile"
+
+
+def told_of(revision: Revision) -> dict[str, JsonValue]:
+    """What every event of it says."""
+    return {"revision": revision.number, "version": revision.inputs.info.version}
 
 
 def quarantined(

@@ -178,6 +178,5 @@ def plugin_watch(
         engine=engine,
         probe=probe,
         secrets=secrets,
-        policy=lambda: manager.policy,
     )
     return Watch(fleet=manager.fleet, bus=bus, listener=listener, passed=manager.loop.passed)

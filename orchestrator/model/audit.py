@@ -8,6 +8,8 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
+from orchestrator.errors import OrchestratorError
+
 
 class AuditAction(StrEnum):
     """What was done or tried; docs/audit.md explains each."""
@@ -58,6 +60,11 @@ class AuditEntry:
     plugin_id: str = ""
     why: str = ""
     data: Mapping[str, JsonValue] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def evidence_of(error: OrchestratorError) -> dict[str, JsonValue]:
+    """What an entry says of an error beside its words."""
+    return {"code": error.code, "kind": error.kind}
 
 
 class Auditor(Protocol):

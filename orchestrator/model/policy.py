@@ -124,6 +124,8 @@ class EventPolicy(Model):
     """Dead letters that are kept of one subscriber; the oldest go."""
     retention_hours: Annotated[float, Field(gt=0, le=100_000)] = 24.0
     """How long a delivered event is kept, and an undelivered one tried."""
+    dead_retention_hours: Annotated[float, Field(gt=0, le=100_000)] = 168.0
+    """How long a dead letter is kept, from when it was given up."""
     max_mb: Annotated[int, Field(ge=1, le=1_048_576)] = 256
     """Of the whole log; delivered events go first, and then nothing more is taken."""
 

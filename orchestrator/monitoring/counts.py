@@ -68,8 +68,19 @@ EVENT_COUNTS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """What is counted of the orchestrator's own events about a plugin."""
-ALERTS: Final = ("quota_exceeded", "drifted", "stuck", "out_of_memory", "gave_up", "rolled_back")
-"""Counted events that a person should see."""
+ALERTS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        EventName.PLUGIN_QUOTA_EXCEEDED: "quota_exceeded",
+        EventName.PLUGIN_DRIFTED: "drifted",
+        EventName.PLUGIN_STUCK: "stuck",
+        EventName.PLUGIN_VANISHED: "vanished",
+        EventName.PLUGIN_GAVE_UP: "gave_up",
+        EventName.PLUGIN_OOM: "out_of_memory",
+        EventName.ROLLOUT_ROLLED_BACK: "rolled_back",
+        EventName.STATE_REBUILT: "state_rebuilt",
+    }
+)
+"""Events that a person should see; those about a plugin are counted above by the same names."""
 QUOTA_HIT: Final = "quota_exceeded"
 """Also the code of a refusal: a broker's."""
 NETWORKED: Final = (

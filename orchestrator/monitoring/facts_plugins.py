@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from orchestrator.manager.deployment import Deployment
-from orchestrator.manager.fleet import Report
+from orchestrator.manager.fleet import Fleet, Report
 from orchestrator.manager.statuses import statuses
 from orchestrator.model.container import ContainerPhase
 from orchestrator.model.status import PluginState, PluginStatus, SubState
@@ -59,8 +59,10 @@ def tell_plugins(sources: Sources, board: Board) -> Iterator[None]:
             yield
     rows = statuses(sources.fleet)
     yield
+    up = {row.plugin_id: _takes_calls(sources.fleet, row) for row in rows}
     for row in rows:
         _tell_status(sources, board, row)
+        _tell_up(sources, board, row.plugin_id, up)
 
 
 # -- calls --------------------------------------------------------------------------------------
@@ -142,8 +144,6 @@ def _tell_deployment(sources: Sources, board: Board, deployment: Deployment) -> 
     board.put("plugin_wanted", deployment.running, plugin_id)
     board.put("plugin_gave_up", fleet.gave_up(plugin_id), plugin_id)
     board.put("plugin_restarts_total", fleet.restarts[plugin_id], plugin_id)
-    for name in deployment.dependencies:
-        board.put("plugin_dependency_up", fleet.sandbox(name) is not None, plugin_id, name)
     compatible = not (is_core_too_old(info) or is_core_too_new(info))
     board.put("plugin_version_compatible", compatible, plugin_id)
     ready = [it for it in fleet.routes.get(plugin_id, ()) if it.state is SandboxState.READY]
@@ -170,15 +170,25 @@ def _tell_custom(
 
 
 def _tell_status(sources: Sources, board: Board, row: PluginStatus) -> None:
-    fleet, plugin_id = sources.fleet, row.plugin_id
+    plugin_id = row.plugin_id
     for state in PluginState:
         board.put("plugin_status", row.status is state, plugin_id, str(state))
     board.put("plugin_sub_state", 1, plugin_id, str(row.sub_state))
-    takes_calls = fleet.sandbox(plugin_id) is not None or row.sub_state is SubState.IDLE
-    board.put("plugin_up", takes_calls, plugin_id)
     started = _started_at(sources, row)
     if started:
         board.put("plugin_started_at_seconds", started, plugin_id)
+
+
+def _takes_calls(fleet: Fleet, row: PluginStatus) -> bool:
+    """At once, or once a call has woken it."""
+    return fleet.sandbox(row.plugin_id) is not None or row.sub_state is SubState.IDLE
+
+
+def _tell_up(sources: Sources, board: Board, plugin_id: str, up: Mapping[str, bool]) -> None:
+    board.put("plugin_up", up[plugin_id], plugin_id)
+    deployment = sources.fleet.deployments.get(plugin_id)
+    for name in deployment.dependencies if deployment is not None else ():
+        board.put("plugin_dependency_up", up.get(name, False), plugin_id, name)
 
 
 def _started_at(sources: Sources, row: PluginStatus) -> float:

@@ -7,7 +7,7 @@ from orchestrator.manager.deployment import Deployment
 from orchestrator.manager.overridden import drift
 from orchestrator.model.policy import SecurityPolicy
 from orchestrator.monitoring.board import Board
-from orchestrator.monitoring.happenings import ALERTS
+from orchestrator.monitoring.counts import ALERTS
 from orchestrator.monitoring.looks import Looks
 from orchestrator.monitoring.sampler import NETWORK_TOTALS
 from orchestrator.monitoring.sources import Sources
@@ -95,7 +95,7 @@ def _tell_alerts(sources: Sources, board: Board) -> None:
         "security_alerts_total",
         sources.happenings.alerts,
         plugins=sources.fleet.deployments,
-        seconds=ALERTS,
+        seconds=(*ALERTS.values(),),
     )
 
 

@@ -5,32 +5,23 @@ label is from a closed list or a plugin that is deployed; `prune` lets go of all
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Set
-from types import MappingProxyType
+from collections.abc import Iterable, Set
 from typing import Final
 
+from orchestrator.errors import Kind
 from orchestrator.model.audit import AuditAction, AuditEntry, Auditor, AuditOutcome
 from orchestrator.model.events import EventName, PluginEvent
+from orchestrator.monitoring.counts import ALERTS
 from orchestrator.monitoring.tally import SLOW_BOUNDS, Spread
 
-_ALERTS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        EventName.PLUGIN_QUOTA_EXCEEDED: "quota_exceeded",
-        EventName.PLUGIN_DRIFTED: "drifted",
-        EventName.PLUGIN_STUCK: "stuck",
-        EventName.PLUGIN_VANISHED: "vanished",
-        EventName.PLUGIN_GAVE_UP: "gave_up",
-        EventName.PLUGIN_OOM: "out_of_memory",
-        EventName.STATE_REBUILT: "state_rebuilt",
-    }
-)
 _ROLLOUTS: Final = "orchestrator.rollout."
-ALERTS: Final = (*_ALERTS.values(),)
 ROLLOUT_OUTCOMES: Final = ("started", "completed", "failed", "rolled_back")
 """Those that Prometheus is to know before the first one: see facts_plugins."""
 _PLUGIN: Final = "plugin/"
 _BROKERS: Final = "plugin:"
 """Actors whose refusals their brokers count, to the last one."""
+_BY_ACTION: Final = frozenset({AuditAction.POLICY_DECISION, AuditAction.GIT_SYNC})
+"""Refused by no error: an update that asks for more, a commit that may not be taken up."""
 Pairs = Counter[tuple[str, str]]
 
 
@@ -68,7 +59,7 @@ class Happenings:
             self._count(event, plugin_id)
 
     def _count(self, event: PluginEvent, plugin_id: str) -> None:
-        alert = _ALERTS.get(event.type)
+        alert = ALERTS.get(event.type)
         if alert is not None:
             self.alerts[plugin_id, alert] += 1
         if event.type == EventName.PLUGIN_DRIFTED:
@@ -96,11 +87,13 @@ class Happenings:
 
     def refused(self, entry: AuditEntry) -> None:
         """An entry for the audit log."""
-        if entry.outcome is not AuditOutcome.REFUSED or entry.action is AuditAction.QUOTA:
-            return  # a quota that is used up is refused by a broker, which counts; see ALERTS
-        if not entry.actor.startswith(_BROKERS):
-            rule = entry.data.get("code") or entry.action
-            self.refusals[entry.plugin_id, str(rule)] += 1
+        if entry.outcome is not AuditOutcome.REFUSED or entry.actor.startswith(_BROKERS):
+            return
+        if entry.action in _BY_ACTION:
+            self.refusals[entry.plugin_id, str(entry.action)] += 1
+        elif entry.data.get("kind") == Kind.DENIED:
+            # Of what is merely mistyped nobody need be warned. The code is of an error of ours.
+            self.refusals[entry.plugin_id, str(entry.data["code"])] += 1
 
     def prune(self, known: Set[str]) -> None:
         """Forget plugins that are not deployed any more."""

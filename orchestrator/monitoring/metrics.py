@@ -81,8 +81,8 @@ _ROWS: Final[tuple[tuple[str, MetricKind, tuple[str, ...], str], ...]] = (
     ("plugin_replicas", _G, _PLUGIN, "Containers that take calls."),
     ("plugin_replicas_wanted", _G, _PLUGIN, "Containers that are to take calls."),
     # -- security -------------------------------------------------------------------------------
-    ("security_refusals_total", _C, ("plugin", "rule"), "What brokers and policy refused, by rule: the error's code, or packet_refused for packets that a packet filter dropped; plugin is empty where the refusal was of no single one."),
-    ("security_alerts_total", _C, ("plugin", "alert"), "Things that a person should see: quota_exceeded, drifted, stuck, vanished, gave_up, out_of_memory, state_rebuilt."),
+    ("security_refusals_total", _C, ("plugin", "rule"), "What brokers and policy refused, by rule: the error's code, or packet_refused for packets that a packet filter dropped; plugin is empty where the refusal was of no single one. Commands that could not be carried out for other reasons, such as a name that is mistyped, do not count."),
+    ("security_alerts_total", _C, ("plugin", "alert"), "Things that a person should see: quota_exceeded, drifted, stuck, vanished, gave_up, out_of_memory, rolled_back, state_rebuilt."),
     ("plugin_security_rating", _G, _PLUGIN, "Security rating, 1 (worst) to 8 (best)."),
     ("permission_overrides", _G, ("state",), "Permissions that were granted or revoked by command."),
     ("updates_held", _G, (), "Updates that wait for a grant."),

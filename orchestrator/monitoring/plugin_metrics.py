@@ -1,6 +1,6 @@
 """PluginMetrics: performance, usage, health and security of one plugin within a timeframe. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
@@ -208,7 +208,7 @@ def plugin_metrics(
         usage=_usage(found),
         health=_health(facts, row),
         security=Security(
-            alerts=_numbers(row, EVENT, ALERTS),
+            alerts=_numbers(row, EVENT, ALERTS.values()),
             violations={rule: int(number) for rule, number in row.family(REFUSED).items()},
             permissions=uses(
                 facts.permissions,
@@ -316,6 +316,6 @@ def _health(facts: Facts, row: Row) -> Health:
     )
 
 
-def _numbers(row: Row, family: str, names: tuple[str, ...]) -> dict[str, int]:
+def _numbers(row: Row, family: str, names: Iterable[str]) -> dict[str, int]:
     found = {name: int(row.total(f"{family}:{name}")) for name in names}
     return {name: number for name, number in found.items() if number}

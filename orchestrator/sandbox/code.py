@@ -18,7 +18,7 @@ from pydantic import JsonValue
 from orchestrator.clock import Clock
 from orchestrator.engine.base import ContainerNotFound, EngineEventKind, ImageNotFound
 from orchestrator.errors import Kind, OrchestratorError
-from orchestrator.model.audit import AuditAction, AuditEntry, Auditor, AuditOutcome
+from orchestrator.model.audit import AuditAction, AuditEntry, Auditor, AuditOutcome, evidence_of
 from orchestrator.model.info import PluginInfo
 from orchestrator.model.manifest import LimitsOverride
 from orchestrator.model.permissions import Permission
@@ -130,9 +130,8 @@ class CodeSandbox:
                 result = await self._run_in_box(plan, language, body, seconds)
         except OrchestratorError as error:
             self.told(error.code, self._clock.monotonic() - began)
-            self._auditor.record(
-                replace(entry, outcome=AuditOutcome.REFUSED, why=f"{error.code}: {error}")
-            )
+            why, data = f"{error.code}: {error}", {**entry.data, **evidence_of(error)}
+            self._auditor.record(replace(entry, outcome=AuditOutcome.REFUSED, why=why, data=data))
             raise
         self.told(result.reason, self._clock.monotonic() - began)
         done = AuditOutcome.DONE if result.reason is CodeEnd.OK else AuditOutcome.FAILED

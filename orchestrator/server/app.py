@@ -21,6 +21,7 @@ from orchestrator.manager.drift_watch import container_drift
 from orchestrator.manager.manager import PluginManager
 from orchestrator.manager.plugin_logs import PluginLogs
 from orchestrator.manager.preview import described
+from orchestrator.manager.rollout_commands import failed_row
 from orchestrator.manager.statuses import state_trouble, status, statuses
 from orchestrator.model.base import Model
 from orchestrator.model.events import as_cloud_event
@@ -217,6 +218,7 @@ class Api:
             else None,
             "recent_failures": len(history.failures),
             "last_words": asdict(fleet.last_words.get(plugin_id, LastWords())),
+            "failed_revision": failed_row(self._manager.rollouts.of(plugin_id)),
             "deployment": described(deployment),
             "events": [
                 as_cloud_event(event)

@@ -40,8 +40,8 @@ class Publish(Model):
     who: Annotated[str, Field(min_length=1, max_length=100, pattern=_WHO)] = OPERATOR
 
 
-class Replay(Model):
-    """`POST /v1/events/replay`: exactly one of the three."""
+class Letters(Model):
+    """`POST /v1/events/replay` and `/v1/events/discard`: exactly one of the first three."""
 
     ids: tuple[Annotated[str, Field(max_length=128)], ...] = ()
     plugin: str = ""
@@ -63,6 +63,7 @@ class EventApi:
             Route("/v1/events/stream", self.stream, methods=["GET"]),
             Route("/v1/events/dead", self.dead, methods=["GET"]),
             Route("/v1/events/replay", self.replay, methods=["POST"]),
+            Route("/v1/events/discard", self.discard, methods=["POST"]),
         ]
 
     async def latest(self, request: Request) -> Response:
@@ -89,15 +90,25 @@ class EventApi:
 
     async def dead(self, request: Request) -> Response:
         plugin = request.query_params.get("plugin", "")
-        letters = await self.desk.dead(plugin, count=_count(request, least=0))
+        letters = await self._operator.dead(plugin, count=_count(request, least=0))
         return JSONResponse([_shown(letter) for letter in letters])
 
     async def replay(self, request: Request) -> Response:
-        wish = await _body(request, Replay)
-        if bool(wish.ids) + bool(wish.plugin) + wish.all != 1:
-            raise EventRequestInvalid("request body: expected exactly one of ids, plugin and all")
+        wish = await _letters(request)
         replayed = await self._operator.replay(wish.ids, wish.plugin, who=wish.who)
         return JSONResponse({"replayed": replayed})
+
+    async def discard(self, request: Request) -> Response:
+        wish = await _letters(request)
+        discarded = await self._operator.discard(wish.ids, wish.plugin, who=wish.who)
+        return JSONResponse({"discarded": discarded})
+
+
+async def _letters(request: Request) -> Letters:
+    wish = await _body(request, Letters)
+    if bool(wish.ids) + bool(wish.plugin) + wish.all != 1:
+        raise EventRequestInvalid("request body: expected exactly one of ids, plugin and all")
+    return wish
 
 
 def _shown(letter: DeadLetter) -> dict[str, JsonValue]:

@@ -1,7 +1,8 @@
-"""Which delivered events go, a bounded number at a time, for whoever writes waits meanwhile."""
+"""Which events and dead letters go: a bounded number at a time, as whoever writes waits for it."""
 
 import heapq
 import sqlite3
+from collections import Counter
 from typing import Final
 
 PRUNED_AT_ONCE: Final = 2_000
@@ -11,6 +12,28 @@ _OPEN: Final = (
     "EXISTS (SELECT 1 FROM deliveries d WHERE d.number = e.number) OR "
     "EXISTS (SELECT 1 FROM dead d WHERE d.number = e.number)"
 )
+
+
+def forget_dead(connection: sqlite3.Connection, before: float) -> Counter[str]:
+    """Dead letters that are too old, the oldest first: how many went, by subscriber."""
+    rows = connection.execute(
+        "DELETE FROM dead WHERE dead_id IN "
+        "(SELECT dead_id FROM dead WHERE at < ? ORDER BY at LIMIT ?) RETURNING subscriber",
+        (before, PRUNED_AT_ONCE),
+    ).fetchall()
+    return Counter(name for (name,) in rows)
+
+
+def give_way(connection: sqlite3.Connection, gone: Counter[str]) -> bool:
+    """The oldest dead letters of the subscriber that has most of them; whether there were any."""
+    rows = connection.execute(
+        "DELETE FROM dead WHERE dead_id IN (SELECT dead_id FROM dead WHERE subscriber = "
+        "(SELECT d.subscriber FROM dead d JOIN events e USING (number) "
+        "GROUP BY d.subscriber ORDER BY sum(e.size) DESC LIMIT 1) "
+        "ORDER BY dead_id LIMIT 100) RETURNING subscriber"
+    ).fetchall()
+    gone.update(name for (name,) in rows)
+    return bool(rows)
 
 
 def forget_old(connection: sqlite3.Connection, before: float) -> int:

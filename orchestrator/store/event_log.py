@@ -10,10 +10,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from orchestrator.store.base import StoreUnavailable
-from orchestrator.store.event_forgetting import forget_most, forget_old, sizes_by_source
+from orchestrator.store.event_forgetting import (
+    forget_dead,
+    forget_most,
+    forget_old,
+    give_way,
+    sizes_by_source,
+)
 from orchestrator.store.event_schema import open_event_file
 from orchestrator.store.event_values import Added, Choice, DeadLetter, Due, Entry, Round, Tally
 
@@ -58,7 +64,10 @@ class EventLog:
     # -- accepting and delivering ---------------------------------------------------------------
 
     def add(self, entry: Entry, subscribers: Sequence[str], *, since: float) -> Added:
-        """Take an event and note who gets it; a repeat is told and changes nothing."""
+        """Take an event and note who gets it; a repeat is told and changes nothing.
+
+        `since` is when it was taken, by the time in which events grow old.
+        """
         added = self._connection.execute(
             "INSERT OR IGNORE INTO events (event_id, own_id, source, type, subject, at, size, body)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -68,7 +77,7 @@ class EventLog:
                 entry.source,
                 entry.type,
                 entry.subject,
-                entry.at,
+                since,
                 entry.size,
                 entry.body,
             ),
@@ -191,6 +200,17 @@ class EventLog:
         )
         return {event_id for subscriber, event_id in rows if subscriber in subscribers}
 
+    def discard(self, subscribers: Sequence[str], *, event_id: str = "") -> Counter[str]:
+        """Forget dead letters of these: one event's, or (empty) all; how many, by subscriber."""
+        gone: Counter[str] = Counter()
+        for subscriber in subscribers:
+            gone[subscriber] = self._connection.execute(
+                "DELETE FROM dead WHERE subscriber = ? AND (? = '' OR number = "
+                "(SELECT number FROM events WHERE event_id = ?))",
+                (subscriber, event_id, event_id),
+            ).rowcount
+        return +gone
+
     def revive(
         self, subscribers: Sequence[str], *, event_id: str = "", since: float
     ) -> list[Tally]:
@@ -237,24 +257,47 @@ class EventLog:
         return max(number, newest), bodies
 
     def prune(
-        self, *, before: float, most_bytes: int, sizes: Mapping[str, int] | None = None
+        self,
+        *,
+        before: float,
+        dead_before: float,
+        most_bytes: int,
+        sizes: Mapping[str, int] | None = None,
     ) -> Round:
-        """Forget delivered events that are too old; where there is too much, of whom there is most.
+        """Forget dead letters and delivered events that are too old; of whom there is too much.
 
         Dead letters give way where that is not enough. What waits stays. One round, which is
         bounded; the next takes the `sizes` of this one, for to count them is to read all events.
         """
         gone: Counter[str] = Counter()
+        aged: Counter[str] = Counter()
         counted = sizes is None
         if sizes is None:
+            aged = forget_dead(self._connection, dead_before)
             self.size -= forget_old(self._connection, before)
             sizes = sizes_by_source(self._connection) if self.size > most_bytes else {}
         left, moved = dict(sizes), True
         if self.size > most_bytes and not self._forget_most(left, most_bytes):
-            moved = not counted or self._give_way(gone)
+            moved = not counted or give_way(self._connection, gone)
         self._give_pages_back()
         again = moved and self.size > most_bytes
-        return Round(gone=dict(gone), sizes=left or None, again=again)
+        return Round(gone=dict(gone), aged=dict(aged), sizes=left or None, again=again)
+
+    # -- its own time ---------------------------------------------------------------------------
+
+    def set_ahead(self, seconds: float) -> None:
+        """How far the machine's time of day is ahead of that in which events grow old."""
+        self._connection.execute("INSERT OR REPLACE INTO clock VALUES (1, ?)", (seconds,))
+
+    def times(self) -> tuple[float, float]:
+        """`set_ahead` as it was left, and when the last event was taken; 0 for neither."""
+        [ahead] = self._one("SELECT coalesce(max(ahead), 0.0) FROM clock")
+        [latest] = self._one(
+            "SELECT coalesce(max(at), 0.0) FROM "
+            "(SELECT at FROM (SELECT at FROM events ORDER BY number DESC LIMIT 1) "
+            "UNION ALL SELECT max(at) FROM dead)"
+        )
+        return ahead, latest
 
     # -------------------------------------------------------------------------------------------
 
@@ -295,17 +338,6 @@ class EventLog:
         self.size -= freed
         return forgotten
 
-    def _give_way(self, gone: Counter[str]) -> bool:
-        """The oldest dead letters of the subscriber that has most of them."""
-        rows = self._connection.execute(
-            "DELETE FROM dead WHERE dead_id IN (SELECT dead_id FROM dead WHERE subscriber = "
-            "(SELECT d.subscriber FROM dead d JOIN events e USING (number) "
-            "GROUP BY d.subscriber ORDER BY sum(e.size) DESC LIMIT 1) "
-            "ORDER BY dead_id LIMIT 100) RETURNING subscriber"
-        ).fetchall()
-        gone.update(name for (name,) in rows)
-        return bool(rows)
-
     def _count(self) -> None:
         [self.size] = self._one("SELECT coalesce(sum(size), 0) FROM events")
         [delivery] = self._one("SELECT coalesce(max(delivery_id), 0) FROM deliveries")
@@ -313,6 +345,6 @@ class EventLog:
         self._next_delivery = max(self._next_delivery, delivery + 1)
         self._next_dead = max(self._next_dead, dead + 1)
 
-    def _one(self, query: str) -> tuple[int]:
-        row: tuple[int] = self._connection.execute(query).fetchone()
+    def _one(self, query: str) -> tuple[Any]:
+        row: tuple[Any] = self._connection.execute(query).fetchone()
         return row

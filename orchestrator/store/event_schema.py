@@ -48,9 +48,13 @@ _MIGRATIONS: Final = (
     CREATE INDEX dead_by_subscriber ON dead (subscriber, dead_id);
     CREATE INDEX dead_by_event ON dead (number);
     """,
+    """
+    CREATE INDEX dead_by_age ON dead (at);
+    CREATE TABLE clock (one INTEGER PRIMARY KEY CHECK (one = 1), ahead REAL NOT NULL) STRICT;
+    """,
 )
 """What makes version n+1 of a file of version n; a released one never changes."""
-TABLES: Final = ("events", "deliveries", "dead")
+TABLES: Final = ("events", "deliveries", "dead", "clock")
 
 
 class EventLogTooNew(OrchestratorError):

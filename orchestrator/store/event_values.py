@@ -18,7 +18,6 @@ class Entry:
     source: str
     type: str
     subject: str
-    at: float
     body: bytes
     """The CloudEvent as it is delivered."""
 
@@ -95,6 +94,8 @@ class Round:
 
     gone: Mapping[str, int]
     """Dead letters that gave way, by subscriber."""
+    aged: Mapping[str, int]
+    """Dead letters that were kept for long enough, likewise."""
     sizes: Mapping[str, int] | None
     """By source, what delivered events take; for the next round. None if it has to count anew."""
     again: bool

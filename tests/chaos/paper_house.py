@@ -220,7 +220,9 @@ class PaperHouse:
         found += [
             f"{row.plugin_id}: {row.status} {row.detail}"
             for row in rows
-            if (row.status, row.detail) != ("active", "running") or row.plugin_id not in wanted
+            if row.status != "active"
+            or row.detail != _running(wanted.get(row.plugin_id, {}).get("replicas", 1))
+            or row.plugin_id not in wanted
         ]
         if {row.plugin_id for row in rows} != wanted.keys():
             found.append(f"status tells of {[row.plugin_id for row in rows]}")
@@ -289,6 +291,10 @@ async def paper_house(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
     house = PaperHouse(folder, monkeypatch)
     async with house.players.playing():
         yield house
+
+
+def _running(replicas: int) -> str:
+    return "running" if replicas == 1 else f"running, {replicas} replicas"
 
 
 def _about(plugin_id: str, info: Any) -> str:

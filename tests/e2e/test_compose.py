@@ -52,7 +52,7 @@ class Compose:
 def compose(tmp_path: Path) -> Iterator[Compose]:
     subprocess.run([Path(__file__).with_name("compose.sh")], check=True, timeout=600)
     made = Compose(tmp_path)
-    made.overlay()
+    made.overlay(prometheus={"labels": {"test": made.name}})
     yield made
     made.run("down", "--volumes")
 
@@ -97,7 +97,7 @@ def test_prometheus_runs_by_it_with_the_rules_and_the_daemon_as_its_target(
     prometheus = Prometheus(f"http://127.0.0.1:{port}")
     eventually(prometheus.ready, seconds=60)
     rules = prometheus.ask("rules")["groups"]
-    targets = prometheus.ask("targets")["activeTargets"]
+    targets = eventually(lambda: prometheus.ask("targets")["activeTargets"], seconds=60)
     with engine() as client:
         [container] = client.containers(
             filters={"label": f"com.docker.compose.project={compose.name}"}

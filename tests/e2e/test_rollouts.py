@@ -24,6 +24,7 @@ pytestmark = pytest.mark.docker
 
 CODE = """\
 import os
+import sys
 import time
 
 from orchestrator_sdk import PluginInterface, PluginStatus
@@ -32,6 +33,7 @@ from orchestrator_sdk import PluginInterface, PluginStatus
 class Plugin(PluginInterface):
     def initialize(self, config, context):
         self.since = time.monotonic()
+        print("ImportError: it does " + config["does"], file=sys.stderr, flush=True)
         if config["does"] == "crash":
             os._exit(3)
         if config["does"] == "never":
@@ -183,6 +185,8 @@ def test_updates_that_fail_are_gone_back_from_with_no_call_failed_and_stay_away(
     assert [row["rollout"]["serving"] for row in after] == before
     assert {row["status"] for row in after} == {"active"}
     assert failed.stderr.count("ROLLED BACK to revision") >= 4
+    assert "it says: ImportError: it does crash" in failed.stderr
+    _still_says_why(shared_instance)
     _stays_away_over_a_kill(shared_instance)
     _goes_through_when_mended(shared_instance, house)
 
@@ -196,6 +200,21 @@ def _stays_away_over_a_kill(instance: Instance) -> None:
     assert "ROLLED BACK" in again.stderr
     assert instance.containers() == containers
     assert instance.call("e2e-crash") == {"says": "two"}
+    _still_says_why(instance)
+
+
+def _still_says_why(instance: Instance) -> None:
+    """The containers are gone, and their logs with them; one of them had never ended."""
+    for name, does in FAULTS.items():
+        said = f"ImportError: it does {does}"
+        failed = instance.status(name)["failed_revision"]
+        status = instance.run("status", name).stdout
+        history = instance.run("rollout", "history", name).stdout
+
+        assert failed["last_words"]["lines"][-1] == said
+        assert f"before it failed\n  {said}" in status
+        assert f"last lines of revision {failed['revision']} before it failed\n  {said}" in history
+    assert "it does crash" not in instance.run("logs", "e2e-crash").stdout
 
 
 def _goes_through_when_mended(instance: Instance, house: Workshop) -> None:

@@ -116,13 +116,29 @@ def test_a_replay_tells_how_much_of_whom(shell: Shell, daemon: FakeDaemon) -> No
     assert wish(daemon)["all"] is False
 
 
+def test_a_discard_tells_how_much_of_whom_and_sends_who_did_it(
+    shell: Shell, daemon: FakeDaemon
+) -> None:
+    daemon.answer("/v1/events/discard", {"discarded": {"notes": 2, "a": 1}})
+    done = shell("events", "discard", "--plugin", "notes")
+    sent = wish(daemon)
+    daemon.answer("/v1/events/discard", {"discarded": {}})
+    nothing = shell("events", "discard", "--all")
+
+    assert done.out == "a: 1 discarded\nnotes: 2 discarded\n"
+    assert (sent["ids"], sent["plugin"], sent["all"]) == ([], "notes", False)
+    assert sent["who"] != ""
+    assert nothing.out == "no dead letter there\n"
+
+
+@pytest.mark.parametrize("verb", ["replay", "discard"])
 @pytest.mark.parametrize(
     "words", [[], ["e1", "--all"], ["--plugin", "a", "--all"], ["e1", "--plugin", "a"]]
 )
-def test_a_replay_is_of_exactly_one_thing(
-    shell: Shell, daemon: FakeDaemon, words: list[str]
+def test_a_replay_or_discard_is_of_exactly_one_thing(
+    shell: Shell, daemon: FakeDaemon, verb: str, words: list[str]
 ) -> None:
-    assert shell("events", "replay", *words).code == 64
+    assert shell("events", verb, *words).code == 64
     assert daemon.asked == []
 
 

@@ -32,16 +32,23 @@ def _revision(number: int, state: str, **fields: Any) -> dict[str, Any]:
         "at": 1_790_000_000.0,
         "who": "ada",
         "why": "up manifests",
+        "last_words": {"lines": [], "hints": [], "repairs": []},
         **fields,
     }
 
 
+WORDS = {
+    "lines": ["ImportError: no numpy\x1b[2J"],
+    "hints": ["it says: ImportError: no numpy"],
+    "repairs": ["read its last lines: `orchestrator rollout history notes`"],
+}
+FAILED = _revision(2, "failed", reason="it broke\x1b[2J", last_words=WORDS)
 HISTORY = {
     "plugin_id": "notes",
     "rollout": ROLLED_BACK,
     "revisions": [
         _revision(1, "healthy"),
-        _revision(2, "failed", reason="it broke\x1b[2J"),
+        FAILED,
     ],
 }
 
@@ -54,7 +61,24 @@ def test_the_history_shows_each_revision_and_which_one_runs(
 
     assert lines[1].split()[:5] == ["1", "(runs)", "1.0.0", "healthy", "2026-09-21"]
     assert "it broke?[2J" in lines[2]
-    assert lines[-1] == TEXT
+    assert lines[4] == TEXT
+
+
+def test_the_history_shows_what_a_failed_revision_said_and_drives_no_terminal(
+    shell: Shell, daemon: FakeDaemon
+) -> None:
+    daemon.answer(PATH, HISTORY)
+    lines = shell("rollout", "history", "notes").out.splitlines()
+
+    assert lines[5:] == [
+        "",
+        "last lines of revision 2 before it failed",
+        "  ImportError: no numpy?[2J",
+        "",
+        "what may mend it",
+        "  → it says: ImportError: no numpy",
+        "  → read its last lines: `orchestrator rollout history notes`",
+    ]
 
 
 @pytest.mark.parametrize("verb", ["history", "undo", "pause", "resume"])
@@ -106,9 +130,22 @@ def test_a_refusal_has_its_exit_code(shell: Shell, daemon: FakeDaemon) -> None:
 
 
 def test_status_tells_of_the_rollout(shell: Shell, daemon: FakeDaemon) -> None:
-    daemon.answer("/v1/plugins/notes", {**PLUGIN, "rollout": ROLLED_BACK})
+    plugin = {**PLUGIN, "rollout": ROLLED_BACK, "failed_revision": FAILED}
+    daemon.answer("/v1/plugins/notes", plugin)
+    shown = shell("status", "notes").out
 
-    assert TEXT in shell("status", "notes").out
+    assert TEXT in shown
+    assert "\nlast lines of revision 2 (version 2.0.0) before it failed\n  ImportError" in shown
+    assert "  → it says: ImportError: no numpy\n" in shown
+
+
+def test_status_says_nothing_of_a_failed_revision_that_is_tried_on(
+    shell: Shell, daemon: FakeDaemon
+) -> None:
+    rollout = {**ROLLED_BACK, "state": "failed"}
+    daemon.answer("/v1/plugins/notes", {**PLUGIN, "rollout": rollout, "failed_revision": FAILED})
+
+    assert "last lines of revision" not in shell("status", "notes").out
 
 
 @pytest.mark.parametrize(

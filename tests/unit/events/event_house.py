@@ -8,6 +8,7 @@ from typing import Any
 from orchestrator.errors import OrchestratorError
 from orchestrator.events.queue import Answer
 from orchestrator.events.queues import EventQueues
+from orchestrator.events.steady import Steady
 from orchestrator.events.writer import Job
 from orchestrator.model.events import EventName, matches
 from orchestrator.model.policy import EventPolicy
@@ -23,9 +24,11 @@ STOPPED = Answer(taken=False, reason="it was stopped", is_try=False)
 @dataclass
 class HandClock:
     at: float = 1_000_000.0
+    jumped: float = 0.0
+    """How far somebody set the time of day."""
 
     def now(self) -> float:
-        return self.at
+        return self.at + self.jumped
 
     def monotonic(self) -> float:
         return self.at
@@ -128,12 +131,13 @@ class EventHouse:
     def open(self) -> None:
         self.log = EventLog.open(self.path)
         self.writer = HandWriter(self.log)
+        ahead, latest = self.log.times()
         self.queues = EventQueues(
             writer=self.writer,
             log=self.log,
             carrier=self.subscribers,
             policy=lambda: self.policy,
-            clock=self.clock,
+            time=Steady(self.clock, ahead=ahead, latest=latest),
             after=lambda seconds, act: self._timers.append((self.clock.at + seconds, act)),
             tell=lambda name, subject, data: self.told.append((name, subject, data)),
         )
@@ -166,7 +170,6 @@ class EventHouse:
             source=source,
             type=event_type,
             subject="",
-            at=self.clock.at,
             body=body,
         )
 
@@ -233,6 +236,20 @@ class EventHouse:
     def dead(self, name: str = "") -> list[tuple[str, str, str]]:
         letters = self.log.dead(name, count=1_000)
         return [(letter.subscriber, letter.event_id, letter.reason) for letter in letters]
+
+    def prune(self) -> None:
+        self.queues.prune()
+        self.flush()
+
+    def events(self) -> list[str]:
+        """Ids of all that is kept."""
+        rows = self.log._connection.execute("SELECT event_id FROM events ORDER BY number")
+        return [event_id for (event_id,) in rows]
+
+    def set_clock(self, ahead_seconds: float) -> None:
+        """Somebody sets the time of day; the daemon looks a second later."""
+        self.clock.jumped = ahead_seconds
+        self.wait(1)
 
     def revive(self, *names: str, event_id: str = "") -> None:
         def work(log: EventLog) -> object:

@@ -124,6 +124,31 @@ def test_the_oldest_dead_letters_give_way_and_that_is_told(tmp_path: Path) -> No
     assert [(subject, data["count"]) for _, subject, data in dropped] == [("reader", 1)] * 2
 
 
+def test_dead_letters_go_when_they_were_dead_for_long_enough_and_that_is_told(
+    tmp_path: Path,
+) -> None:
+    house = EventHouse(tmp_path / "events.db", max_tries=1, dead_retention_hours=48)
+    house.subscribe("reader")
+    house.publish()
+    house.answer("reader", REFUSED)
+    house.wait(47 * 3_600)
+    house.publish()
+    house.answer("reader", REFUSED)
+    house.prune()
+    before = len(house.dead())
+    house.wait(2 * 3_600)
+    house.prune()
+    found, events = house.dead(), house.events()
+    dropped = [row for row in house.told if row[0] is EventName.EVENT_DROPPED]
+    house.close()
+
+    assert before == 2
+    assert [row[1] for row in found] == ["e2"]
+    assert events == ["e2"]
+    why = "dead for longer than policy.events.dead_retention_hours"
+    assert dropped == [(EventName.EVENT_DROPPED, "reader", {"count": 1, "why": why})]
+
+
 def test_replayed_letters_come_behind_what_waits_and_with_all_their_tries(
     house: EventHouse,
 ) -> None:

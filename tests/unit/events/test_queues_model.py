@@ -177,6 +177,14 @@ class Bus(RuleBasedStateMachine):
         self.pausing.clear()
         self._written()
 
+    @rule(seconds=st.sampled_from([RETENTION_SECONDS * 3, -RETENTION_SECONDS * 3]))
+    def set_the_clock(self, seconds: float) -> None:
+        """Nothing has waited longer for it, nor less long."""
+        self.flush()
+        self.house.clock.jumped += seconds
+        self.house.wait(0)
+        self._written()
+
     @rule()
     def prune(self) -> None:
         """It may forget which ids were repeats only once the events are old."""

@@ -49,9 +49,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 
 def add(event_id: str) -> Callable[[EventLog], object]:
-    entry = Entry(
-        event_id=event_id, own_id="", source="s", type="a.b", subject="", at=1.0, body=b"{}"
-    )
+    entry = Entry(event_id=event_id, own_id="", source="s", type="a.b", subject="", body=b"{}")
     return lambda log: log.add(entry, ["reader"], since=1.0).event_id
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from orchestrator.manager.monitored import stored_monitoring
 from tests.unit.gitops.house import GitHouse
-from tests.unit.server.test_event_routes import ask
+from tests.unit.server.event_asking import ask
 
 
 async def test_the_following_is_steered_over_http(house: GitHouse) -> None:

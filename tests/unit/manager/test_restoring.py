@@ -259,7 +259,6 @@ def publish(path: Path, body: str) -> None:
                 source="orchestrator/default",
                 type="order.created",
                 subject="",
-                at=1.0,
                 body=body.encode(),
             ),
             ["notes"],

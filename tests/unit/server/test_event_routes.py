@@ -3,13 +3,12 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from orchestrator.events.queues import FULL
 from orchestrator.manager.neighbours import FleetNeighbours
 from orchestrator.model.events import EventName, as_cloud_event
 from orchestrator.sandbox.broker import RefusalCode, Refused
@@ -19,72 +18,13 @@ from orchestrator.server.problems import failure_problem
 from orchestrator.store.base import StoreUnavailable
 from orchestrator.store.event_values import Choice
 from tests.unit.manager.permission_house import PermissionHouse
-
-SECONDS = 20.0
-
-
-@dataclass
-class Answer:
-    status: int = 0
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-async def ask(house: PermissionHouse, method: str, target: str, wish: object = None) -> Answer:
-    """One request, as uvicorn would hand it to the application."""
-    path, _, query = target.partition("?")
-    body = wish if isinstance(wish, bytes) else json.dumps(wish or {}).encode()
-    answer, sent = Answer(), asyncio.Event()
-
-    async def receive() -> dict[str, Any]:
-        if sent.is_set():
-            await asyncio.sleep(SECONDS)
-        sent.set()
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message: Any) -> None:
-        if message["type"] == "http.response.start":
-            answer.status = message["status"]
-            answer.headers = {k.decode(): v.decode() for k, v in message["headers"]}
-        else:
-            answer.body += message.get("body", b"")
-
-    scope = {
-        "type": "http",
-        "method": method,
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": query.encode(),
-        "headers": [],
-        "http_version": "1.1",
-        "scheme": "http",
-        "server": ("orchestrator", 80),
-        "client": None,
-        "root_path": "",
-    }
-    async with asyncio.timeout(SECONDS):
-        await house.daemon.api.app()(cast("Any", scope), receive, cast("Any", send))
-    return answer
+from tests.unit.server.event_asking import SECONDS, ask, asked_house, publish
 
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[PermissionHouse]:
-    """`notes` subscribes and does not run: what comes waits."""
-    house = PermissionHouse(tmp_path)
-    house.policy(events={"max_pending": 2, "max_published": 3})
-    house.plugin(permissions=[], subscribes=["order.*", str(EventName.PLUGIN_OOM)])
-    house.manifest()
-    async with house.open():
-        await house.up()
+    async with asked_house(tmp_path) as house:
         yield house
-
-
-async def publish(house: PermissionHouse, event_type: str = "order.created", **wish: Any) -> Answer:
-    return await ask(house, "POST", "/v1/events", {"type": event_type, **wish})
 
 
 async def test_an_operators_event_is_taken_and_shown_as_his(house: PermissionHouse) -> None:
@@ -158,65 +98,6 @@ async def test_too_many_events_are_429_with_retry_after(house: PermissionHouse) 
     assert answer.headers["retry-after"] == "1"
     assert answer.json["code"] == "events_full"
     assert "policy.events.max_pending 2" in answer.json["detail"]
-
-
-async def test_dead_letters_are_listed_and_replayed(house: PermissionHouse) -> None:
-    await publish(house)
-    await publish(house)
-    event = house.daemon.bus.publish(EventName.PLUGIN_OOM, "other")
-    [letter] = (await ask(house, "GET", "/v1/events/dead?plugin=notes")).json
-    others = (await ask(house, "GET", "/v1/events/dead?plugin=other")).json
-    wish = {"ids": [event.event_id], "who": "ada"}
-    replayed = await ask(house, "POST", "/v1/events/replay", wish)
-    again = await ask(house, "POST", "/v1/events/replay", wish)
-    shown = (await ask(house, "GET", "/v1/plugins/notes")).json
-
-    assert (letter["subscriber"], letter["event_id"]) == ("notes", event.event_id)
-    assert letter["reason"] == FULL
-    assert letter["event"]["subject"] == "other"
-    assert others == []
-    assert replayed.json == {"replayed": {"notes": 1}}
-    assert (again.status, again.json["code"]) == (404, "dead_letter_not_found")
-    assert shown["events_waiting"] == 3
-
-
-async def test_one_unknown_id_replays_nothing(house: PermissionHouse) -> None:
-    await publish(house)
-    await publish(house)
-    event = house.daemon.bus.publish(EventName.PLUGIN_OOM, "other")
-    answer = await ask(
-        house, "POST", "/v1/events/replay", {"ids": [event.event_id, "no-such-event"]}
-    )
-    letters = (await ask(house, "GET", "/v1/events/dead")).json
-
-    assert answer.status == 404
-    assert "no-such-event" in answer.json["detail"]
-    assert len(letters) == 1
-
-
-@pytest.mark.parametrize(
-    ("wish", "replayed"), [({"plugin": "notes"}, {"notes": 2}), ({"all": True}, {"notes": 2})]
-)
-async def test_all_dead_letters_can_be_replayed_at_once(
-    house: PermissionHouse, wish: Any, replayed: Any
-) -> None:
-    await publish(house)
-    await publish(house)
-    house.daemon.bus.publish(EventName.PLUGIN_OOM, "other")
-    house.daemon.bus.publish(EventName.PLUGIN_OOM, "other")
-
-    assert (await ask(house, "POST", "/v1/events/replay", wish)).json == {"replayed": replayed}
-    assert (await ask(house, "GET", "/v1/events/dead")).json == []
-
-
-@pytest.mark.parametrize(
-    ("wish", "status"),
-    [({}, 422), ({"ids": ["a"], "all": True}, 422), ({"plugin": "nobody"}, 404)],
-)
-async def test_a_replay_names_exactly_what_it_is_of(
-    house: PermissionHouse, wish: Any, status: int
-) -> None:
-    assert (await ask(house, "POST", "/v1/events/replay", wish)).status == status
 
 
 @pytest.mark.parametrize("count", ["-1", "x", "1.5", "\u0661"])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.unit.manager.permission_house import PermissionHouse
-from tests.unit.server.test_event_routes import ask
+from tests.unit.server.event_asking import ask
 
 ONE = "/v1/plugins/notes"
 

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.store.base import StoreUnavailable
 from orchestrator.store.event_log import EventLog
-from orchestrator.store.event_schema import EventLogTooNew
+from orchestrator.store.event_schema import _MIGRATIONS, EventLogTooNew
 from orchestrator.store.event_values import Choice, Entry
 
 
@@ -31,15 +31,14 @@ def entry(event_id: str, **more: Any) -> Entry:
         "source": "plugin/teller",
         "type": "a.b",
         "subject": "",
-        "at": 100.0,
         "body": event_id.encode(),
     }
     return Entry(event_id=event_id, **plain | more)
 
 
-def add(log: EventLog, event_id: str, *subscribers: str, **more: Any) -> None:
+def add(log: EventLog, event_id: str, *subscribers: str, since: float = 100.0, **more: Any) -> None:
     with log.transaction():
-        log.add(entry(event_id, **more), subscribers, since=100.0)
+        log.add(entry(event_id, **more), subscribers, since=since)
 
 
 def ids(log: EventLog) -> list[str]:
@@ -89,7 +88,7 @@ def test_a_file_of_a_later_version_is_left_alone(path: Path) -> None:
     connection.execute("PRAGMA user_version = 99")
     connection.close()
 
-    with pytest.raises(EventLogTooNew, match="found version 99, expected at most 1"):
+    with pytest.raises(EventLogTooNew, match="found version 99, expected at most 2"):
         EventLog.open(path)
 
 
@@ -161,18 +160,88 @@ def test_following_goes_on_where_it_was(log: EventLog) -> None:
 
 
 def test_old_events_go_once_they_are_delivered(log: EventLog) -> None:
-    add(log, "old", at=10.0)
-    add(log, "waits", "reader", at=10.0)
-    add(log, "new", at=90.0)
+    add(log, "old", since=10.0)
+    add(log, "waits", "reader", since=10.0)
+    add(log, "new", since=90.0)
     with log.transaction():
-        log.prune(before=50.0, most_bytes=1 << 30)
+        log.prune(before=50.0, dead_before=0.0, most_bytes=1 << 30)
 
     assert ids(log) == ["waits", "new"]
     [due] = log.due("reader", after=0, count=1, most_bytes=1)[0]
     with log.transaction():
         log.settle([due.delivery_id])
-        log.prune(before=50.0, most_bytes=1 << 30)
+        log.prune(before=50.0, dead_before=0.0, most_bytes=1 << 30)
     assert ids(log) == ["new"]
+
+
+def bury(log: EventLog, subscriber: str, *, at: float) -> None:
+    [due] = log.due(subscriber, after=0, count=1, most_bytes=1)[0]
+    with log.transaction():
+        log.bury(due.delivery_id, tries=1, reason="r", at=at, most=10)
+
+
+def test_a_dead_letter_goes_by_its_own_age_and_its_event_with_it(log: EventLog) -> None:
+    add(log, "e1", "reader", since=10.0)
+    bury(log, "reader", at=20.0)
+    add(log, "e2", "reader", since=10.0)
+    bury(log, "reader", at=40.0)
+    with log.transaction():
+        early = log.prune(before=50.0, dead_before=20.0, most_bytes=1 << 30)
+    before = ids(log)
+    with log.transaction():
+        late = log.prune(before=50.0, dead_before=30.0, most_bytes=1 << 30)
+
+    assert (early.aged, before) == ({}, ["e1", "e2"])
+    assert (late.aged, late.gone) == ({"reader": 1}, {})
+    assert ids(log) == ["e2"]
+    assert [letter.event_id for letter in log.dead(count=9)] == ["e2"]
+
+
+def test_dead_letters_are_discarded_of_whom_and_of_which_event_is_said(log: EventLog) -> None:
+    for event_id in ("e1", "e2"):
+        for name in ("reader", "other"):
+            add(log, f"{event_id}-{name}", name, own_id=f"{event_id}-{name}")
+            bury(log, name, at=1.0)
+    with log.transaction():
+        none = log.discard(["nobody"])
+        one = log.discard(["reader", "other"], event_id="e1-reader")
+        rest = log.discard(["other"])
+
+    assert (none, one, rest) == ({}, {"reader": 1}, {"other": 2})
+    assert [letter.event_id for letter in log.dead(count=9)] == ["e2-reader"]
+
+
+def test_how_far_the_clock_is_ahead_is_kept_in_the_file(path: Path) -> None:
+    log = EventLog.open(path)
+    new = log.times()
+    add(log, "e1", since=70.0)
+    add(log, "e2", "reader", since=80.0)
+    bury(log, "reader", at=90.0)
+    with log.transaction():
+        log.set_ahead(1.0)
+        log.set_ahead(-3_600.5)
+    log.close()
+    log = EventLog.open(path)
+    kept = log.times()
+    log.close()
+
+    assert new == (0.0, 0.0)
+    assert kept == (-3_600.5, 90.0)
+
+
+def test_a_file_of_the_first_version_is_taken_over(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.executescript(f"BEGIN; {_MIGRATIONS[0]}; PRAGMA user_version = 1; COMMIT;")
+    event = "(1, 'e1', NULL, 's', 'a.b', '', 50.0, 9, x'00')"
+    connection.execute(f"INSERT INTO events VALUES {event}")  # noqa: S608 - words of ours
+    connection.execute("INSERT INTO dead VALUES (1, 'reader', 1, 3, 'r', 60.0)")
+    connection.commit()
+    connection.close()
+    log = EventLog.open(path)
+    found = (log.times(), [letter.event_id for letter in log.dead(count=9)])
+    log.close()
+
+    assert found == ((0.0, 60.0), ["e1"])
 
 
 def test_who_has_most_in_a_full_log_loses_its_oldest_first(log: EventLog) -> None:
@@ -181,7 +250,7 @@ def test_who_has_most_in_a_full_log_loses_its_oldest_first(log: EventLog) -> Non
         add(log, f"e{number}", source="plugin/flooder", body=b"x" * 1_000)
     before = log.size
     with log.transaction():
-        log.prune(before=0.0, most_bytes=before - 1_000)
+        log.prune(before=0.0, dead_before=0.0, most_bytes=before - 1_000)
 
     assert before > log.size > before / 2
     assert b"quiet" in latest(log)
@@ -194,13 +263,13 @@ def test_dead_letters_give_way_in_a_full_log_and_what_waits_does_not(log: EventL
     with log.transaction():
         log.bury(due.delivery_id, tries=1, reason="r", at=1.0, most=10)
     with log.transaction():
-        first = log.prune(before=0.0, most_bytes=0)
-        last = log.prune(before=0.0, most_bytes=0, sizes=first.sizes)
+        first = log.prune(before=0.0, dead_before=0.0, most_bytes=0)
+        last = log.prune(before=0.0, dead_before=0.0, most_bytes=0, sizes=first.sizes)
 
     assert (first.gone, first.again) == ({"reader": 1}, True)
     assert (last.gone, last.again) == ({}, True)
     with log.transaction():
-        assert not log.prune(before=0.0, most_bytes=0, sizes=last.sizes).again
+        assert not log.prune(before=0.0, dead_before=0.0, most_bytes=0, sizes=last.sizes).again
     assert ids(log) == ["waits"]
 
 
@@ -209,7 +278,7 @@ def test_the_size_is_what_is_there(path: Path) -> None:
     for number in range(20):
         add(log, f"e{number}", body=b"x" * 100)
     with log.transaction():
-        log.prune(before=0.0, most_bytes=3_000)
+        log.prune(before=0.0, dead_before=0.0, most_bytes=3_000)
     size = log.size
     log.close()
     log = EventLog.open(path)
@@ -225,7 +294,7 @@ def test_a_log_that_was_emptied_gives_the_disk_back(path: Path, log: EventLog) -
         add(log, f"e{number}", body=b"x" * 10_000)
     [full] = log._connection.execute("PRAGMA page_count").fetchone()
     with log.transaction():
-        log.prune(before=1e12, most_bytes=1 << 30)
+        log.prune(before=1e12, dead_before=0.0, most_bytes=1 << 30)
     [empty] = log._connection.execute("PRAGMA page_count").fetchone()
 
     assert empty < full / 10
@@ -242,7 +311,7 @@ def test_a_round_of_forgetting_is_bounded_and_reads_every_event_once_for_all_rou
     sizes, counts, again = None, [5_000], True
     while again:
         with log.transaction():
-            ended = log.prune(before=0.0, most_bytes=600, sizes=sizes)
+            ended = log.prune(before=0.0, dead_before=0.0, most_bytes=600, sizes=sizes)
         sizes, again = ended.sizes, ended.again
         counts.append(log._one("SELECT count(*) FROM events")[0])
 
