@@ -25,12 +25,12 @@ ANY_IS_BAD: Final[Steps] = ((None, GREEN), (1, RED))
 ANY_IS_ODD: Final[Steps] = ((None, GREEN), (1, ORANGE))
 SHARE_OF_LIMIT: Final[Steps] = ((None, GREEN), (0.75, ORANGE), (0.9, RED))
 SUCCESS: Final[Steps] = ((None, RED), (AnalyticsPolicy().slo_percent / 100, ORANGE), (0.999, GREEN))
-"""Red below the default objective; a colour cannot depend on a metric."""
+"""Red below the default objective."""
 SECONDS_OF_CALL: Final[Steps] = ((None, GREEN), (1, ORANGE), (5, RED))
 RATING: Final[Steps] = ((None, RED), (4, ORANGE), (6, GREEN))
 ROLLOUTS: Final = {"started": BLUE, "completed": GREEN, "failed": ORANGE, "rolled_back": RED}
-BAR: Final = "1m"
-"""No bar is for less time: it would hold a sample or two."""
+BAR, BAR_PIXELS = "1m", 12
+"""The least time that a bar tells of, and the widest that one is which stands alone."""
 QUANTILES: Final = {"p50": GREEN, "p95": ORANGE, "p99": RED, "average": BLUE}
 YES_IS_WELL: Final = {"0": ("no", RED), "1": ("yes", GREEN)}
 STATES: Final = {"0": ("stopped", GREY), "1": ("up", GREEN), "2": ("down", RED)}
@@ -211,7 +211,7 @@ def lines(
         .height(height)
     )
     if bars:
-        panel = panel.interval(BAR)
+        panel = panel.interval(BAR).bar_max_width(BAR_PIXELS)
     if unit == "short":
         panel = panel.axis_soft_max(1)
     if stacked or bars:

@@ -67,6 +67,7 @@ _HEAD: Final = Row(
         number(
             "Calls",
             rate("plugin_calls_total", window=LATELY),
+            spark=False,
             unit="reqps",
             decimals=1,
             none="0",
@@ -75,6 +76,7 @@ _HEAD: Final = Row(
         number(
             "Latency p95",
             quantile(0.95, LATENCY, window=LATELY) + " > 0",
+            spark=False,
             unit="s",
             steps=SECONDS_OF_CALL,
             none="no calls",

@@ -65,6 +65,7 @@ BOARD: Final = Board(
                 number(
                     "Calls",
                     rate("plugin_calls_total", where="@@", window=LATELY),
+                    spark=False,
                     unit="reqps",
                     decimals=1,
                     none="0",
@@ -73,6 +74,7 @@ BOARD: Final = Board(
                 number(
                     "Latency p95",
                     quantile(0.95, LATENCY, where="@@", window=LATELY) + " > 0",
+                    spark=False,
                     unit="s",
                     steps=SECONDS_OF_CALL,
                     none="no calls",
