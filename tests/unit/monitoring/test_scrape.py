@@ -14,7 +14,6 @@ from orchestrator.engine.usage import Usage
 from orchestrator.manager.fleet import Report
 from orchestrator.model.audit import AuditAction, AuditEntry, AuditOutcome
 from orchestrator.model.events import EventName
-from orchestrator.model.policy import AnalyticsPolicy
 from orchestrator.monitoring.exporter import Exporter
 from orchestrator.monitoring.metrics import METRICS
 from orchestrator.monitoring.page import with_table
@@ -259,20 +258,6 @@ async def test_counters_stand_at_zero_before_anything_happened(house: PaperHouse
     assert found["orchestrator_security_alerts_total", "notes", "stuck"] == 0
     assert found["orchestrator_security_refusals_total", "todo", "host_not_allowed"] == 0
     assert found["orchestrator_plugin_oom_kills_total", "notes"] == 0
-
-
-async def test_the_objective_is_the_policys(house: PaperHouse) -> None:
-    async with house.daemon_runs():
-        await house.up()
-        usual = await scrape(house)
-        house.config.write_text("policy: {analytics: {slo_percent: 99.95}}\n")
-        house.plugin("notes")
-        await house.up()
-        await house.converged()
-        changed = await scrape(house)
-
-    assert usual["orchestrator_slo_ratio",] == AnalyticsPolicy().slo_percent / 100
-    assert changed["orchestrator_slo_ratio",] == pytest.approx(0.9995)
 
 
 async def test_state_follows_the_plugin(house: PaperHouse) -> None:
