@@ -6,6 +6,7 @@ from grafana.boards.grid import Board, Row
 from grafana.boards.kit import (
     ANY_IS_BAD,
     ANY_IS_ODD,
+    ROLLOUTS,
     YES_IS_WELL,
     fact,
     lines,
@@ -13,14 +14,8 @@ from grafana.boards.kit import (
     ranking,
     timeline,
 )
-from grafana.boards.promql import born, increase, moved, per, rate, top, whole
+from grafana.boards.promql import grown, increase, moved, per, rate, top, whole
 
-_OUTCOMES: Final = {
-    "started": "blue",
-    "completed": "green",
-    "failed": "orange",
-    "rolled_back": "red",
-}
 _BUILD: Final = "image_build_duration_seconds"
 
 
@@ -96,7 +91,7 @@ BOARD: Final = Board(
                     per("outcome", moved("rollouts_total", "outcome")),
                     unit="short",
                     bars=True,
-                    colors=_OUTCOMES,
+                    colors=ROLLOUTS,
                 ),
                 ranking(
                     "By plugin, 24 h",
@@ -109,7 +104,7 @@ BOARD: Final = Board(
                 ),
                 lines(
                     "Drift by field",
-                    per("field", born("reconcile_drift_total", "field")),
+                    per("field", moved("reconcile_drift_total", "field")),
                     unit="short",
                     bars=True,
                     about="Changes from outside that were found on running containers.",
@@ -152,9 +147,9 @@ BOARD: Final = Board(
                 ),
                 lines(
                     "Git: taken up, set back, failed",
-                    (increase("gitops_syncs_total"), "revisions taken up"),
-                    (increase("gitops_heals_total"), "changes set back"),
-                    (increase("gitops_failures_total"), "failed"),
+                    (grown("gitops_syncs_total"), "revisions taken up"),
+                    (grown("gitops_heals_total"), "changes set back"),
+                    (grown("gitops_failures_total"), "failed"),
                     unit="short",
                     bars=True,
                     colors={

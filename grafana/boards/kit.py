@@ -14,6 +14,7 @@ from grafana_foundation_sdk.models import common, dashboard
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from grafana.boards.promql import LATENCY, promql
+from orchestrator.model.policy import AnalyticsPolicy
 
 SOURCE: Final = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 GREEN, ORANGE, RED, BLUE, GREY, PURPLE = (*("green", "orange", "red", "blue", "#6e7079", "purple"),)
@@ -23,8 +24,13 @@ NEUTRAL: Final[Steps] = ((None, BLUE),)
 ANY_IS_BAD: Final[Steps] = ((None, GREEN), (1, RED))
 ANY_IS_ODD: Final[Steps] = ((None, GREEN), (1, ORANGE))
 SHARE_OF_LIMIT: Final[Steps] = ((None, GREEN), (0.75, ORANGE), (0.9, RED))
-SUCCESS: Final[Steps] = ((None, RED), (0.99, ORANGE), (0.999, GREEN))
+SUCCESS: Final[Steps] = ((None, RED), (AnalyticsPolicy().slo_percent / 100, ORANGE), (0.999, GREEN))
+"""Red below the default objective."""
 SECONDS_OF_CALL: Final[Steps] = ((None, GREEN), (1, ORANGE), (5, RED))
+RATING: Final[Steps] = ((None, RED), (4, ORANGE), (6, GREEN))
+ROLLOUTS: Final = {"started": BLUE, "completed": GREEN, "failed": ORANGE, "rolled_back": RED}
+BAR, BAR_PIXELS = "1m", 12
+"""The least time that a bar tells of, and the widest that one is which stands alone."""
 QUANTILES: Final = {"p50": GREEN, "p95": ORANGE, "p99": RED, "average": BLUE}
 YES_IS_WELL: Final = {"0": ("no", RED), "1": ("yes", GREEN)}
 STATES: Final = {"0": ("stopped", GREY), "1": ("up", GREEN), "2": ("down", RED)}
@@ -204,6 +210,10 @@ def lines(
         .span(width)
         .height(height)
     )
+    if bars:
+        panel = panel.interval(BAR).bar_max_width(BAR_PIXELS)
+    if unit == "short":
+        panel = panel.axis_soft_max(1)
     if stacked or bars:
         stack = common_builders.StackingConfig().group("A").mode(common.StackingMode.NORMAL)
         panel = panel.stacking(stack)
@@ -295,19 +305,19 @@ def timeline(
     legend: str,
     texts: Mapping[str, tuple[str, str]],
     *,
+    colors: Mapping[str, str] | None = None,
     about: str = "",
     width: int = 12,
     height: int = 8,
 ) -> statetimeline.Panel:
-    """A state over time, one line for each."""
-    return (
+    """A state over time, one line for each; `colors` are of lines that have one."""
+    panel = (
         statetimeline.Panel()
         .title(title)
         .description(about)
         .datasource(SOURCE)
         .with_target(query(expression, legend))
         .unit("short")
-        .mappings(values(texts))
         .color_scheme(by_threshold())
         .thresholds(thresholds(((None, GREY),)))
         .fill_opacity(70)
@@ -322,6 +332,11 @@ def timeline(
         .span(width)
         .height(height)
     )
+    if texts:
+        panel = panel.mappings(values(texts))
+    for name, color in (colors or {}).items():
+        panel = panel.override_by_name(name, [fixed(color)])
+    return panel
 
 
 def to_plugin(name: str) -> board_builders.DashboardLink:

@@ -18,6 +18,7 @@ from grafana.boards.kit import (
 )
 from grafana.boards.overview_tables import firing, offenders
 from grafana.boards.promql import (
+    LATELY,
     LATENCY,
     cpu_share,
     increase,
@@ -55,21 +56,31 @@ _HEAD: Final = Row(
         number("Plugins up", "sum(orchestrator_plugin_up{@})", decimals=0),
         number(
             "Success rate",
-            succeeded("@"),
+            succeeded("@", window=LATELY),
             unit="percentunit",
             steps=SUCCESS,
             decimals=2,
             none="no calls",
-            about="Without what callers did wrong: invalid input, unknown tools.",
+            spark=False,
+            about="Of five minutes, without what callers did wrong: invalid input, unknown tools.",
         ),
-        number("Calls", rate("plugin_calls_total"), unit="reqps", none="0"),
+        number(
+            "Calls",
+            rate("plugin_calls_total", window=LATELY),
+            spark=False,
+            unit="reqps",
+            decimals=1,
+            none="0",
+            about="Of five minutes, as in the table below.",
+        ),
         number(
             "Latency p95",
-            quantile(0.95, LATENCY) + " > 0",
+            quantile(0.95, LATENCY, window=LATELY) + " > 0",
+            spark=False,
             unit="s",
             steps=SECONDS_OF_CALL,
             none="no calls",
-            about="Waiting included.",
+            about="Of five minutes, waiting included.",
         ),
         number(
             "Refusals, 1 h",
@@ -97,7 +108,7 @@ _WRONG: Final = Row(
             state("@", "plugin"),
             "{{plugin}}",
             STATES,
-            width=14,
+            width=12,
             about="Red: wanted, and not taking calls. Grey: stopped, as is wanted.",
         ),
         offenders(),

@@ -18,6 +18,8 @@ from grafana.boards.kit import (
 )
 from grafana.boards.promql import (
     FAILED,
+    JUDGED,
+    LATELY,
     LATENCY,
     cpu_share,
     increase,
@@ -25,16 +27,22 @@ from grafana.boards.promql import (
     share,
     state,
 )
+from orchestrator.monitoring.runbooks import command_for
+from orchestrator.monitoring.stack.runbook_links import WHAT_TO_DO
 
 _CLEAR: Final = "transparent"
 _SEVERITIES: Final = {"critical": ("critical", "red"), "warning": ("warning", "orange")}
 _UNSEEN: Final = ("Time", "Value")
-_FIRING: Final = 'max by (severity, alertname, plugin) (ALERTS{alertstate="firing"})'
-_CALLS: Final = rate("plugin_calls_total", "plugin", window="5m")
-_FAILURES: Final = rate("plugin_calls_total", "plugin", where=f"@,{FAILED}", window="5m")
-_P95: Final = rate(f"{LATENCY}_bucket", "le, plugin", window="5m")
+_FIRING: Final = (
+    'label_replace(max by (severity, alertname, plugin) (ALERTS{alertstate="firing"}),'
+    f' "do", "{command_for("$1")}", "alertname", "(.+)")'
+)
+_CALLS: Final = rate("plugin_calls_total", "plugin", window=LATELY)
+_FAILURES: Final = rate("plugin_calls_total", "plugin", where=f"@,{FAILED}", window=LATELY)
+_JUDGED: Final = rate("plugin_calls_total", "plugin", where=f"@,{JUDGED}", window=LATELY)
+_P95: Final = rate(f"{LATENCY}_bucket", "le, plugin", window=LATELY)
 _COLUMNS: Final = {
-    "Failing": f"({_FAILURES} or 0 * {_CALLS}) / ({_CALLS} > 0)",
+    "Failing": f"({_FAILURES} or 0 * {_JUDGED}) / ({_JUDGED} > 0)",
     "Calls/s": _CALLS,
     "p95": f"histogram_quantile(0.95, {_P95}) > 0",
     "Memory": share("memory_bytes", "memory_limit_bytes"),
@@ -53,12 +61,12 @@ _MARKED: Final[dict[str, tuple[str, Steps]]] = {
 
 def firing() -> table.Panel:
     """Every alert that fires now."""
-    order = {"severity": 0, "alertname": 1, "plugin": 2}
-    names = {"severity": "Severity", "alertname": "Alert", "plugin": "Plugin"}
+    order = {"severity": 0, "alertname": 1, "plugin": 2, "do": 3}
+    names = {"severity": "Severity", "alertname": "Alert", "plugin": "Plugin", "do": WHAT_TO_DO}
     return (
         table.Panel()
         .title("Firing alerts")
-        .description("Empty is well. What to do: docs/runbooks has a page of each alert's name.")
+        .description("Empty is well. The command prints what to do, on the orchestrator's machine.")
         .datasource(SOURCE)
         .with_target(query(_FIRING, instant=True, table=True))
         .unit("string")
@@ -73,7 +81,8 @@ def firing() -> table.Panel:
             ],
         )
         .override_by_name("Plugin", [_link()])
-        .span(10)
+        .override_by_name(WHAT_TO_DO, [_property("custom.width", 300)])
+        .span(12)
         .height(8)
     )
 

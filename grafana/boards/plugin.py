@@ -17,6 +17,7 @@ from grafana.boards.kit import (
 )
 from grafana.boards.plugin_rows import BESIDE, RESOURCES
 from grafana.boards.promql import (
+    LATELY,
     LATENCY,
     increase,
     named_tools,
@@ -36,6 +37,10 @@ _TOOL_FAILURES: Final = rate("plugin_tool_failures_total", "tool", where="@@") +
 _TOOL_SECONDS: Final = rate("plugin_tool_seconds_total", "tool", where="@@")
 _COUNT: Final = rate(f"{LATENCY}_count", where="@@")
 _AVERAGE: Final = " / ".join(rate(f"{LATENCY}_{part}", where="@@") for part in ("sum", "count"))
+_BUDGET_LEFT: Final = (
+    "clamp_min(1 - max(orchestrator:plugin_failures:ratio_rate3d{@@}"
+    " / on (instance) group_left () orchestrator:error_budget:ratio{@}), 0)"
+)
 
 BOARD: Final = Board(
     uid="orchestrator-plugin",
@@ -49,17 +54,27 @@ BOARD: Final = Board(
                 fact("Version", "orchestrator_plugin_info{@@}", "{{version}}"),
                 number(
                     "Success rate",
-                    succeeded("@@"),
+                    succeeded("@@", window=LATELY),
                     unit="percentunit",
                     steps=SUCCESS,
                     decimals=2,
+                    spark=False,
                     none="no calls",
-                    about="Without what callers did wrong.",
+                    about="Of five minutes, without what callers did wrong.",
                 ),
-                number("Calls", rate("plugin_calls_total", where="@@"), unit="reqps", none="0"),
+                number(
+                    "Calls",
+                    rate("plugin_calls_total", where="@@", window=LATELY),
+                    spark=False,
+                    unit="reqps",
+                    decimals=1,
+                    none="0",
+                    about="Of five minutes.",
+                ),
                 number(
                     "Latency p95",
-                    quantile(0.95, LATENCY, where="@@") + " > 0",
+                    quantile(0.95, LATENCY, where="@@", window=LATELY) + " > 0",
+                    spark=False,
                     unit="s",
                     steps=SECONDS_OF_CALL,
                     none="no calls",
@@ -161,7 +176,7 @@ BOARD: Final = Board(
                     "Shortest call",
                     "min(orchestrator_plugin_call_duration_min_seconds{@@})",
                     unit="s",
-                    width=5,
+                    width=4,
                     spark=False,
                     about="Since the daemon started.",
                 ),
@@ -169,7 +184,7 @@ BOARD: Final = Board(
                     "Longest call",
                     "max(orchestrator_plugin_call_duration_max_seconds{@@})",
                     unit="s",
-                    width=5,
+                    width=4,
                     spark=False,
                     about="Since the daemon started.",
                 ),
@@ -180,26 +195,35 @@ BOARD: Final = Board(
                     spark=False,
                 ),
                 number(
-                    "Error budget left, 3 d",
-                    "1 - max(orchestrator:plugin_failures:ratio_rate3d{@@}) / 0.001",
+                    "Objective",
+                    "max(orchestrator_slo_ratio{@})",
                     unit="percentunit",
-                    steps=((None, "red"), (0, "orange"), (0.5, "green")),
+                    width=4,
+                    spark=False,
+                    about="policy.analytics.slo_percent of its calls are to succeed.",
+                ),
+                number(
+                    "Error budget left, 3 d",
+                    _BUDGET_LEFT,
+                    unit="percentunit",
+                    steps=((None, "red"), (0.001, "orange"), (0.5, "green")),
+                    texts={"0": ("all spent", "red")},
                     decimals=0,
-                    width=5,
+                    width=4,
                     spark=False,
                     none="no calls",
-                    about="Of the 0.1 % of its calls that may fail.",
+                    about="Of what may fail by policy.analytics.slo_percent.",
                 ),
                 number(
                     "Running since",
                     "1000 * max(orchestrator_plugin_started_at_seconds{@@} > 0)",
                     unit="dateTimeFromNow",
-                    width=5,
+                    width=4,
                     spark=False,
                 ),
             ),
         ),
         RESOURCES,
-        BESIDE,
+        *BESIDE,
     ),
 )

@@ -2,12 +2,17 @@
 
 from typing import Final
 
+from orchestrator.sandbox.observer import CALLERS_FAULT
+
 INSTANCE: Final = 'instance=~"$instance"'
 PLUGIN: Final = f'{INSTANCE},plugin=~"$plugin"'
-FAILED: Final = (
-    'outcome!~"ok|caller_left|caller_error|invalid_input|unknown_tool|request_too_large"'
-)
-"""What counts against a plugin: not what its callers did wrong. The rules say the same."""
+_EXCUSED: Final = "|".join(sorted(CALLERS_FAULT))
+JUDGED: Final = f'outcome!~"{_EXCUSED}"'
+"""Calls that say something of a plugin: not those that its callers did wrong."""
+FAILED: Final = f'outcome!~"ok|{_EXCUSED}"'
+"""Those of them that failed. The rules say both in the same words."""
+LATELY: Final = "5m"
+"""The window of tiles and tables that tell the same: they must not differ by theirs."""
 LATENCY: Final = "plugin_call_duration_seconds"
 
 
@@ -28,16 +33,22 @@ def increase(
     return f"sum{_by(by)}(increase(orchestrator_{metric}{{{where}}}[{window}]))"
 
 
+def grown(metric: str, by: str = "", *, where: str = "@") -> str:
+    """By how much a counter grew in each bar: whole, and each growth in one bar alone.
+
+    `increase` reckons with what it did not see, so one restart would be a bit more than one, and
+    `$__rate_interval` is longer than a bar, so it would be in several. A counter that is less than
+    before was begun anew; one that was not there before was born, if somebody looked by then.
+    """
+    now = f"orchestrator_{metric}{{{where}}}"
+    grew = f"({now} - {now} offset $__interval) >= 0"
+    anew = f"{now} and on (instance, job) up offset $__interval == 1"
+    return f"sum{_by(by)}({grew} or {anew})"
+
+
 def moved(metric: str, by: str, *, where: str = "@") -> str:
-    """By how much counters grew; those that stood still are left out, or legends would drown."""
-    return f"{increase(metric, by, where=where)} > 0"
-
-
-def born(metric: str, by: str) -> str:
-    """The same of a counter that is there only once it has counted: its birth is a move too."""
-    series = f"orchestrator_{metric}{{@}}"
-    new = f"sum{_by(by)}({series} unless {series} offset $__rate_interval)"
-    return f"{moved(metric, by)} or {new} > 0"
+    """The same of those counters that did not stand still, or legends would drown."""
+    return f"{grown(metric, by, where=where)} > 0"
 
 
 def named_tools(expression: str) -> str:
@@ -59,10 +70,11 @@ def whole(expression: str) -> str:
     return f"round({expression}) or vector(0)"
 
 
-def succeeded(where: str) -> str:
-    """The share of calls that did not fail."""
-    failures = rate("plugin_calls_total", where=f"{where},{FAILED}")
-    return f"1 - ({failures} or vector(0)) / ({rate('plugin_calls_total', where=where)} > 0)"
+def succeeded(where: str, *, window: str = "$__rate_interval") -> str:
+    """The share of calls that did not fail, without those that callers did wrong."""
+    failures = rate("plugin_calls_total", where=f"{where},{FAILED}", window=window)
+    judged = rate("plugin_calls_total", where=f"{where},{JUDGED}", window=window)
+    return f"1 - ({failures} or vector(0)) / ({judged} > 0)"
 
 
 def state(where: str, by: str = "") -> str:
@@ -71,10 +83,17 @@ def state(where: str, by: str = "") -> str:
     return f"max{_by(by)}({up} + 2 * ({wanted} > bool {up}))"
 
 
-def quantile(rank: float, metric: str, by: str = "", *, where: str = "@") -> str:
+def quantile(
+    rank: float,
+    metric: str,
+    by: str = "",
+    *,
+    where: str = "@",
+    window: str = "$__rate_interval",
+) -> str:
     """A quantile of a histogram."""
-    labels = f"le, {by}" if by else "le"
-    return f"histogram_quantile({rank}, {rate(f'{metric}_bucket', labels, where=where)})"
+    buckets = rate(f"{metric}_bucket", f"le, {by}" if by else "le", where=where, window=window)
+    return f"histogram_quantile({rank}, {buckets})"
 
 
 def quantiles(metric: str, *ranks: int, where: str = "@") -> list[tuple[str, str]]:

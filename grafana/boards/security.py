@@ -5,6 +5,7 @@ from typing import Final
 from grafana.boards.grid import Board, Row
 from grafana.boards.kit import (
     ANY_IS_ODD,
+    RATING,
     YES_IS_WELL,
     lines,
     number,
@@ -114,7 +115,7 @@ BOARD: Final = Board(
                     per("alert", moved(_ALERTS, "alert")),
                     unit="short",
                     bars=True,
-                    about="Quota exceeded, drift from outside, stuck, flood.",
+                    about="What each means: orchestrator runbook SecurityAlert.",
                 ),
                 ranking(
                     "Plugin and alert, 24 h",
@@ -129,7 +130,7 @@ BOARD: Final = Board(
                     "Rating",
                     "bottomk(10, min by (plugin) (orchestrator_plugin_security_rating{@}))",
                     unit="short",
-                    steps=((None, "red"), (4, "orange"), (6, "green")),
+                    steps=RATING,
                     most=8,
                     width=8,
                     about="8 only computes, 1 may do nearly all; `orchestrator explain` says why.",

@@ -37,6 +37,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "logs": ("orchestrator.cli.logs", "Show what a plugin logged."),
         "report": ("orchestrator.cli.report", "Show how the plugins did, and what is worth doing."),
         "top": ("orchestrator.cli.top", "Show live what the plugins do."),
+        "runbook": ("orchestrator.cli.runbook", "Say what to do when an alert fires."),
         "explain": ("orchestrator.cli.explain", "Say what a plugin may do and what holds it."),
         "permissions": (
             "orchestrator.cli.permissions",

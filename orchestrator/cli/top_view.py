@@ -33,7 +33,10 @@ class TopRow:
     status: str
     sub_state: str
     calls_per_second: float | None
+    judged_per_second: float | None
+    """Without what callers did wrong."""
     error_ratio: float | None
+    """Of those."""
     p50_seconds: float | None
     p95_seconds: float | None
     cpu_percent: float | None
@@ -123,10 +126,11 @@ def picture(
 
 
 def _row(one: Mapping[str, Any], before: Mapping[str, Any] | None, span: float) -> TopRow:
-    calls = failed = None
+    calls = judged = failed = None
     buckets: list[int] = []
     if before is not None and span > 0 and one["calls"] >= before["calls"]:
         calls = one["calls"] - before["calls"]
+        judged = max(0, one["judged"] - before["judged"])
         failed = max(0, one["failed"] - before["failed"])
         pairs = zip(one["buckets"], before["buckets"] or [0] * len(one["buckets"]), strict=True)
         buckets = [max(0, now - then) for now, then in pairs]
@@ -135,7 +139,8 @@ def _row(one: Mapping[str, Any], before: Mapping[str, Any] | None, span: float) 
         status=str(one["status"]),
         sub_state=str(one["sub_state"]),
         calls_per_second=calls / span if calls is not None else None,
-        error_ratio=failed / calls if calls and failed is not None else None,
+        judged_per_second=judged / span if judged is not None else None,
+        error_ratio=failed / judged if judged and failed is not None else None,
         p50_seconds=_quantile(one, buckets, 0.5),
         p95_seconds=_quantile(one, buckets, 0.95),
         cpu_percent=one["cpu_percent"],
@@ -161,12 +166,13 @@ def _sums(rows: Sequence[TopRow], paint: Paint) -> str:
     active = sum(row.status == "active" for row in rows)
     failing = sum(row.status == "error" for row in rows)
     rate = sum(row.calls_per_second or 0.0 for row in rows)
-    bad = sum((row.calls_per_second or 0.0) * (row.error_ratio or 0.0) for row in rows)
+    judged = sum(row.judged_per_second or 0.0 for row in rows)
+    bad = sum((row.judged_per_second or 0.0) * (row.error_ratio or 0.0) for row in rows)
     parts = [
         f"{active} of {len(rows)} active",
         *([paint("bad", f"{failing} failing")] if failing else []),
         f"{number(rate)} calls/s",
-        paint("bad" if rate and bad / rate >= _ERRORS else "good", _errors(rate, bad)),
+        paint("bad" if judged and bad / judged >= _ERRORS else "good", _errors(judged, bad)),
         f"{sum(row.in_flight for row in rows)} in flight",
         f"{sum(row.queued for row in rows)} queued",
     ]

@@ -12,6 +12,12 @@ DEFAULT_LISTEN: Final = "127.0.0.1:9464"
 _EXPECTED: Final = f"ADDRESS:PORT, as {DEFAULT_LISTEN} or [::1]:9464; empty for nowhere"
 _ADDRESS: Final = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):([0-9]{1,5})")
 _LAST_PORT: Final = 65_535
+_WEB: Final = re.compile(r"https?://[A-Za-z0-9._~:/%@+-]{1,500}")
+"""No quotes, braces or spaces: it is written into rules, which are templates, and into boards."""
+_EXPECTED_PAGE: Final = (
+    "an address of letters, digits and ._~:/%@+-, as https://example.org/docs/runbooks;"
+    " empty for none"
+)
 
 
 def split_address(text: str) -> tuple[str, int]:
@@ -20,6 +26,12 @@ def split_address(text: str) -> tuple[str, int]:
     if match is None or int(match[3]) > _LAST_PORT:
         raise ValueError(text)
     return str(ip_address(match[1] or match[2])), int(match[3])
+
+
+def _page(text: str) -> str:
+    if text and not _WEB.fullmatch(text):
+        raise Unexpected(found=repr(text), expected=_EXPECTED_PAGE)
+    return text
 
 
 def _address(text: str) -> str:
@@ -48,6 +60,9 @@ class MonitoringConfig(Model):
     prometheus_image: Annotated[str, Field(min_length=1)] = "prom/prometheus:v3.5.0"
     """Where no registry answers, an image is made from the distribution's packages."""
     grafana_image: Annotated[str, Field(min_length=1)] = "grafana/grafana:13.2.2"
+
+    runbooks: Annotated[str, AfterValidator(_page)] = ""
+    """Where docs/runbooks can be read in a browser: alerts and boards of the stack link there."""
 
     @property
     def address(self) -> str:

@@ -44,10 +44,14 @@ def look(tally: PluginTally) -> Look:
     )
 
 
+def judged_calls(outcomes: Mapping[str, int]) -> int:
+    """Calls that say something of the plugin: no fault of the caller's."""
+    return sum(number for name, number in outcomes.items() if name not in CALLERS_FAULT)
+
+
 def judged_failures(outcomes: Mapping[str, int]) -> int:
-    """Failures that are no fault of the caller's."""
-    excused = {OK, *CALLERS_FAULT}
-    return sum(number for name, number in outcomes.items() if name not in excused)
+    """Those of them that failed."""
+    return judged_calls(outcomes) - outcomes.get(OK, 0)
 
 
 def difference(plugin_id: str, before: Look, after: Look) -> dict[Key, Row]:

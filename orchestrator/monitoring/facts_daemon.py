@@ -26,6 +26,7 @@ def tell_daemon(sources: Sources, board: Board) -> None:
     board.put("daemon_loop_lag_seconds", sources.looks.loop_lag)
     for task, count in sources.happenings.task_failures.items():
         board.put("daemon_task_failures_total", count, task)
+    board.put("slo_ratio", sources.fleet.policy.analytics.slo_percent / 100)
     board.put("engine_up", not sources.loop.engine_lost)
     _tell_memory(sources, board)
     board.put("scrape_duration_seconds", sources.scrape_seconds)

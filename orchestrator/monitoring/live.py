@@ -9,7 +9,7 @@ from orchestrator.manager.fleet import Fleet
 from orchestrator.manager.statuses import statuses
 from orchestrator.model.status import PluginStatus
 from orchestrator.monitoring.book import Book
-from orchestrator.monitoring.differences import judged_failures
+from orchestrator.monitoring.differences import judged_calls, judged_failures
 from orchestrator.monitoring.tally import BOUNDS, PluginTally, Tally
 
 MIB = 1 << 20
@@ -54,6 +54,7 @@ class LiveView:
             "sub_state": row.sub_state,
             "restarts": row.restarts,
             "calls": tally.calls,
+            "judged": judged_calls(tally.outcomes),
             "failed": judged_failures(tally.outcomes),
             "bounds": BOUNDS,
             "buckets": list(spread.buckets),

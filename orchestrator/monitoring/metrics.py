@@ -41,6 +41,7 @@ _ROWS: Final[tuple[tuple[str, MetricKind, tuple[str, ...], str], ...]] = (
     ("plugin_call_duration_min_seconds", _G, _PLUGIN, "Shortest call since the daemon started."),
     ("plugin_call_duration_max_seconds", _G, _PLUGIN, "Longest call since the daemon started."),
     ("plugin_calls_total", _C, ("plugin", "outcome"), "Calls that ended, by outcome: ok, plugin_error (it answered 5xx), caller_error (4xx), or why there was no answer."),
+    ("slo_ratio", _G, (), "Part of the calls of each plugin that is to succeed (policy.analytics.slo_percent / 100); the alerts on error budgets go by it."),
     ("plugin_call_wait_seconds_total", _C, _PLUGIN, "Time that calls waited before the plugin had them."),
     ("plugin_tool_calls_total", _C, ("plugin", "tool"), "Calls that ended, by declared tool; empty for a plain execute or a page, (other) for tools that are not declared."),
     ("plugin_tool_failures_total", _C, ("plugin", "tool"), "Those of them that did not end with ok."),

@@ -24,6 +24,7 @@ from orchestrator.monitoring.plugin_metrics import (
     plugin_metrics,
     watched_seconds,
 )
+from orchestrator.monitoring.report_words import worth_doing
 from orchestrator.monitoring.sizing import Advice, Case, advise
 from orchestrator.monitoring.sketch import Gauge
 
@@ -89,7 +90,7 @@ def report(
         one.plugin_id: ErrorBudget.of(*judged(found.get(one.plugin_id, nobody).row), slo)
         for one in metrics
     }
-    return {
+    told = {
         "instance": around.instance,
         "timeframe": timeframe.name,
         "begin": timeframe.begin,
@@ -127,6 +128,7 @@ def report(
             if one.newer is not None
         ],
     }
+    return {**told, "worth_doing": [asdict(todo) for todo in worth_doing(told)]}
 
 
 def _gone(facts: Sequence[Facts], found: Mapping[str, PluginFigures]) -> list[Facts]:

@@ -4,9 +4,11 @@ The page's own policy (`Content-Security-Policy`) lets nothing run and nothing l
 of a plugin's ever get where it must not.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from orchestrator.monitoring.charts import Series, bars, escaped, lines, meter
+from orchestrator.monitoring.report_sections import Section
 from orchestrator.monitoring.report_style import STYLE
 from orchestrator.monitoring.report_tables import (
     budgets,
@@ -17,6 +19,7 @@ from orchestrator.monitoring.report_tables import (
     refused,
     resources,
     restarts,
+    slowest,
     tools,
 )
 from orchestrator.monitoring.report_words import (
@@ -36,33 +39,19 @@ _DAY: Final = 86_400
 _POLICY: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 )
+_PAIRS: Final = {
+    Section.BUSIEST_TOOLS: Section.SLOWEST_TOOLS,
+    Section.SLOWEST_PLUGINS: Section.CALLERS,
+    Section.RESTARTS: Section.SECURITY,
+}
+"""Side by side."""
 _SIGNS: Final = {Weight.BAD: "✖", Weight.WARN: "▲", Weight.HINT: "→"}
 
 
 def html_report(report: Report) -> str:
     """All of it."""
     title = f"Plugins of {escaped(plain(report['instance'], 60))}, {escaped(report['timeframe'])}"
-    body = "".join(
-        [
-            _header(report),
-            _tiles(report),
-            _todos(report),
-            _over_time(report),
-            plugins(report),
-            budgets(report),
-            resources(report),
-            '<div class="pair">',
-            tools(report, "busiest", "Busiest tools"),
-            tools(report, "slowest", "Slowest tools"),
-            "</div>",
-            '<div class="pair">',
-            callers(report),
-            restarts(report),
-            "</div>",
-            refused(report),
-            permissions(report),
-        ]
-    )
+    body = "".join([_header(report), _tiles(report), *map(_told(report), Section)])
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{escaped(_POLICY)}">\n'
@@ -71,6 +60,17 @@ def html_report(report: Report) -> str:
         f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n"
         "</main>\n</body>\n</html>\n"
     )
+
+
+def _told(report: Report) -> Callable[[Section], str]:
+    """A section's card, beside its neighbour where two are a pair."""
+
+    def told(section: Section) -> str:
+        before = '<div class="pair">' if section in _PAIRS else ""
+        after = "</div>" if section in _PAIRS.values() else ""
+        return f"{before}{_PARTS[section](report)}{after}"
+
+    return told
 
 
 def _header(report: Report) -> str:
@@ -142,7 +142,8 @@ def _todos(report: Report) -> str:
         for todo in worth_doing(report)
     )
     none = '<p class="none">Nothing: every plugin keeps what was promised of it.</p>'
-    return card("Worth doing", f'<ul class="todos">{rows}</ul>' if rows else none)
+    told = card(Section.WORTH_DOING, f'<ul class="todos">{rows}</ul>' if rows else none)
+    return told + _over_time(report)
 
 
 def _over_time(report: Report) -> str:
@@ -188,3 +189,18 @@ def _span(step: float) -> str:
             many = round(step / unit)
             return name if many == 1 else f"{many} {name}s"
     return f"{step:.0f} s"
+
+
+_PARTS: Final[Mapping[Section, Callable[[Report], str]]] = {
+    Section.WORTH_DOING: _todos,
+    Section.PLUGINS: plugins,
+    Section.BUDGETS: budgets,
+    Section.LIMITS: resources,
+    Section.BUSIEST_TOOLS: tools("busiest", Section.BUSIEST_TOOLS),
+    Section.SLOWEST_TOOLS: tools("slowest", Section.SLOWEST_TOOLS),
+    Section.SLOWEST_PLUGINS: slowest,
+    Section.CALLERS: callers,
+    Section.RESTARTS: restarts,
+    Section.SECURITY: refused,
+    Section.PERMISSIONS: permissions,
+}

@@ -1,9 +1,10 @@
 """The report as Markdown, for an issue or a chat. Pure."""
 
 import re
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
+from orchestrator.monitoring.report_sections import Section, uses
 from orchestrator.monitoring.report_text import spark
 from orchestrator.monitoring.report_words import (
     Report,
@@ -18,6 +19,7 @@ from orchestrator.monitoring.report_words import (
     worth_doing,
 )
 
+_TIMES: Final = ("calls", "failed", "p95", "max")
 _MARKS: Final = re.compile(r"([\\`*_{}\[\]()#+!|<>~&@:/-])")
 """What Markdown, GitHub's mentions and links among it, would act on."""
 
@@ -29,15 +31,9 @@ def safe(text: object) -> str:
 
 def markdown_report(report: Report) -> str:
     """All of it."""
-    parts = [
-        _head(report),
-        _todos(report),
-        _plugins(report),
-        _tools(report),
-        _security(report),
-        _permissions(report),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    told = [(section, _PARTS[section](report)) for section in Section]
+    parts = [_head(report), *(f"## {section}\n\n{text}" for section, text in told if text)]
+    return "\n\n".join(parts) + "\n"
 
 
 def _head(report: Report) -> str:
@@ -66,7 +62,7 @@ def _todos(report: Report) -> str:
         f"- **{safe(todo.plugin_id)}**: {safe(todo.what)} ({safe(todo.why)})"
         for todo in worth_doing(report)
     ]
-    return "## Worth doing\n\n" + "\n".join(rows) if rows else ""
+    return "\n".join(rows)
 
 
 def _plugins(report: Report) -> str:
@@ -86,22 +82,83 @@ def _plugins(report: Report) -> str:
             ]
         )
     head = ["plugin", "version", "status", "calls", "success", "p50", "p95", "restarts"]
-    return _section("Plugins", head, rows)
+    return _table(head, rows)
 
 
-def _tools(report: Report) -> str:
+def _budgets(report: Report) -> str:
     rows = [
         [
             safe(row["plugin_id"]),
-            safe(tool_name(row["tool"])),
+            ratio(row["burn"]),
+            number(row["failed"]),
+            number(row["allowed"]),
+            number(row["calls"]),
+        ]
+        for row in report["error_budget"]["plugins"]
+    ]
+    return _table(["plugin", "spent", "failed", "may fail", "calls"], rows)
+
+
+def _limits(report: Report) -> str:
+    rows = [
+        [safe(one["plugin_id"]), use.name, ratio(use.share), use.p95, use.highest, use.limit]
+        for one in report["plugins"]
+        for use in uses(one["performance"])
+    ]
+    return _table(["plugin", "limit of", "used", "p95", "highest", "limit"], rows)
+
+
+def _tools(which: str) -> Callable[[Report], str]:
+    def told(report: Report) -> str:
+        rows = [
+            [safe(row["plugin_id"]), safe(tool_name(row["tool"])), *_timed(row)]
+            for row in report[which]["tools"]
+        ]
+        return _table(["plugin", "tool", *_TIMES], rows)
+
+    return told
+
+
+def _slowest(report: Report) -> str:
+    rows = [[safe(row["plugin_id"]), *_timed(row)] for row in report["slowest"]["plugins"]]
+    return _table(["plugin", *_TIMES], rows)
+
+
+def _timed(row: Mapping[str, Any]) -> list[str]:
+    times = row["execution_seconds"]
+    return [
+        number(row["calls"]),
+        number(row["failed"]),
+        seconds(times["p95"]),
+        seconds(times["max"]),
+    ]
+
+
+def _callers(report: Report) -> str:
+    rows = [
+        [
+            safe(row["caller"] or "(unnamed)"),
             number(row["calls"]),
             number(row["failed"]),
-            seconds(row["execution_seconds"]["p95"]),
-            seconds(row["execution_seconds"]["max"]),
+            safe(", ".join(map(plain, row["plugins"]))),
         ]
-        for row in report["slowest"]["tools"]
+        for row in report["callers"]
     ]
-    return _section("Slowest tools", ["plugin", "tool", "calls", "failed", "p95", "max"], rows)
+    return _table(["caller", "calls", "failed", "of"], rows)
+
+
+def _restarts(report: Report) -> str:
+    rows = [
+        [
+            safe(row["plugin_id"]),
+            number(row["restarts"]),
+            number(row["oom_kills"]),
+            number(row["failed_starts"]),
+            ratio(row["availability"]),
+        ]
+        for row in report["restarts"]
+    ]
+    return _table(["plugin", "restarts", "out of memory", "failed starts", "up"], rows)
 
 
 def _security(report: Report) -> str:
@@ -109,7 +166,7 @@ def _security(report: Report) -> str:
         [safe(row["plugin_id"]), safe(counted(row["alerts"])), safe(counted(row["violations"]))]
         for row in report["security"]
     ]
-    return _section("Security", ["plugin", "alerts", "refused"], rows)
+    return _table(["plugin", "alerts", "refused"], rows)
 
 
 def _permissions(report: Report) -> str:
@@ -124,13 +181,25 @@ def _permissions(report: Report) -> str:
         for row in report["permissions"]
     ]
     head = ["plugin", "permission", "seen in use", "why", "advice"]
-    return _section("Permissions not seen in use", head, rows)
-
-
-def _section(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return f"## {title}\n\n{_table(head, rows)}" if rows else ""
+    return _table(head, rows)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Nothing where there are no rows."""
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) if rows else ""
+
+
+_PARTS: Final[Mapping[Section, Callable[[Report], str]]] = {
+    Section.WORTH_DOING: _todos,
+    Section.PLUGINS: _plugins,
+    Section.BUDGETS: _budgets,
+    Section.LIMITS: _limits,
+    Section.BUSIEST_TOOLS: _tools("busiest"),
+    Section.SLOWEST_TOOLS: _tools("slowest"),
+    Section.SLOWEST_PLUGINS: _slowest,
+    Section.CALLERS: _callers,
+    Section.RESTARTS: _restarts,
+    Section.SECURITY: _security,
+    Section.PERMISSIONS: _permissions,
+}

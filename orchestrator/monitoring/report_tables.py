@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from orchestrator.monitoring.charts import escaped, meter, spark
+from orchestrator.monitoring.report_sections import RESOURCES, LimitUse, Section, uses
 from orchestrator.monitoring.report_words import (
     Report,
     counted,
@@ -15,16 +16,10 @@ from orchestrator.monitoring.report_words import (
     plain,
     ratio,
     seconds,
-    size,
     tool_name,
 )
 
-_RESOURCES: Final[tuple[tuple[str, str, Callable[[float], str]], ...]] = (
-    ("memory_bytes", "Memory", size),
-    ("cpu_percent", "CPU", lambda value: f"{value:.0f} %"),
-    ("disk_bytes", "Disk", size),
-    ("network_bytes", "Network", size),
-)
+_TIMES: Final = ("Calls", "Failed", "p95", "max")
 
 
 def plugins(report: Report) -> str:
@@ -51,7 +46,7 @@ def plugins(report: Report) -> str:
             ]
         )
     head = ["Plugin", "Calls", "Trend", "Success", "p50", "p95", "max", "Up"]
-    return card("Plugins", _table(head, rows, left=1), empty=not rows)
+    return card(Section.PLUGINS, _table(head, rows, left=1), empty=not rows)
 
 
 def _about(one: Any) -> str:
@@ -76,51 +71,66 @@ def budgets(report: Report) -> str:
     ]
     note = f"{percent(report['error_budget']['slo_percent'] / 100)} of the calls are to go well"
     head = ["Plugin", "Error budget", "Spent", "Failed", "May fail", "Calls"]
-    return card("Error budgets", _table(head, rows, left=2), note=note, empty=not rows)
+    return card(Section.BUDGETS, _table(head, rows, left=2), note=note, empty=not rows)
 
 
 def resources(report: Report) -> str:
     rows = []
     for one in report["plugins"]:
-        cells = [_use(one["performance"][field], show) for field, _, show in _RESOURCES]
-        if any(cells):
-            rows.append([f"<b>{escaped(plain(one['plugin_id'], 63))}</b>", *cells])
-    head = ["Plugin", *(name for _, name, _ in _RESOURCES)]
+        known = {use.name: _use(use) for use in uses(one["performance"])}
+        if known:
+            name = f"<b>{escaped(plain(one['plugin_id'], 63))}</b>"
+            rows.append([name, *(known.get(name, "") for _, name, _ in RESOURCES)])
+    head = ["Plugin", *(name for _, name, _ in RESOURCES)]
     return card(
-        "Use of limits",
+        Section.LIMITS,
         _table(head, rows, left=len(head)),
         note="filled to the 95th percentile, marked at the highest",
         empty=not rows,
     )
 
 
-def _use(use: Any, show: Callable[[float], str]) -> str:
-    if use["p95"] is None or not use["limit"]:
-        return ""
-    share, most = use["p95"] / use["limit"], use["max"] / use["limit"]
-    words = f"p95 {show(use['p95'])}, highest {show(use['max'])}, limit {show(use['limit'])}"
+def _use(use: LimitUse) -> str:
+    words = f"p95 {use.p95}, highest {use.highest}, limit {use.limit}"
     return (
-        meter(share, most=most, words=words)
-        + f"<small>{escaped(show(use['p95']))} of {escaped(show(use['limit']))}</small>"
+        meter(use.share, most=use.most, words=words)
+        + f"<small>{escaped(use.p95)} of {escaped(use.limit)}</small>"
     )
 
 
-def tools(report: Report, which: str, title: str) -> str:
+def slowest(report: Report) -> str:
     rows = [
-        [
-            (
-                f"<b>{escaped(plain(tool_name(row['tool']), 64))}</b>"
-                f"<small>{escaped(plain(row['plugin_id'], 63))}</small>"
-            ),
-            number(row["calls"]),
-            number(row["failed"]),
-            seconds(row["execution_seconds"]["p95"]),
-            seconds(row["execution_seconds"]["max"]),
-        ]
-        for row in report[which]["tools"]
+        [f"<b>{escaped(plain(row['plugin_id'], 63))}</b>", *_timed(row)]
+        for row in report["slowest"]["plugins"]
     ]
-    head = ["Tool", "Calls", "Failed", "p95", "max"]
-    return card(title, _table(head, rows, left=1), empty=not rows)
+    return card(Section.SLOWEST_PLUGINS, _table(["Plugin", *_TIMES], rows, left=1), empty=not rows)
+
+
+def _timed(row: Any) -> list[str]:
+    times = row["execution_seconds"]
+    return [
+        number(row["calls"]),
+        number(row["failed"]),
+        seconds(times["p95"]),
+        seconds(times["max"]),
+    ]
+
+
+def tools(which: str, title: str) -> Callable[[Report], str]:
+    def told(report: Report) -> str:
+        rows = [
+            [
+                (
+                    f"<b>{escaped(plain(tool_name(row['tool']), 64))}</b>"
+                    f"<small>{escaped(plain(row['plugin_id'], 63))}</small>"
+                ),
+                *_timed(row),
+            ]
+            for row in report[which]["tools"]
+        ]
+        return card(title, _table(["Tool", *_TIMES], rows, left=1), empty=not rows)
+
+    return told
 
 
 def callers(report: Report) -> str:
@@ -134,7 +144,7 @@ def callers(report: Report) -> str:
         ]
         for row in report["callers"]
     ]
-    return card("Callers", _table(["Caller", "Calls"], rows, left=1), empty=not rows)
+    return card(Section.CALLERS, _table(["Caller", "Calls"], rows, left=1), empty=not rows)
 
 
 def restarts(report: Report) -> str:
@@ -149,7 +159,7 @@ def restarts(report: Report) -> str:
         for row in report["restarts"]
     ]
     head = ["Plugin", "Restarts", "Out of memory", "Failed starts", "Up"]
-    return card("Restarts", _table(head, rows, left=1), empty=not rows)
+    return card(Section.RESTARTS, _table(head, rows, left=1), empty=not rows)
 
 
 def refused(report: Report) -> str:
@@ -161,7 +171,9 @@ def refused(report: Report) -> str:
         ]
         for row in report["security"]
     ]
-    return card("Security", _table(["Plugin", "Alerts", "Refused"], rows, left=3), empty=not rows)
+    return card(
+        Section.SECURITY, _table(["Plugin", "Alerts", "Refused"], rows, left=3), empty=not rows
+    )
 
 
 def permissions(report: Report) -> str:
@@ -179,7 +191,7 @@ def permissions(report: Report) -> str:
         for row in report["permissions"]
     ]
     head = ["Plugin", "Permission", "Seen in use", "Why", "Advice"]
-    return card("Permissions not seen in use", _table(head, rows, left=5), empty=not rows)
+    return card(Section.PERMISSIONS, _table(head, rows, left=5), empty=not rows)
 
 
 # -- pieces -------------------------------------------------------------------------------------

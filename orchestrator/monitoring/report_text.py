@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from orchestrator.monitoring.report_sections import Section, uses
 from orchestrator.monitoring.report_words import (
     Report,
     Weight,
@@ -13,7 +14,6 @@ from orchestrator.monitoring.report_words import (
     plain,
     ratio,
     seconds,
-    size,
     tool_name,
     worth_doing,
 )
@@ -21,6 +21,8 @@ from orchestrator.monitoring.report_words import (
 WIDTH: Final = 80
 Paint = Callable[[str, str], str]
 """(style, text): `title`, `head`, `dim`, `good`, `warn`, `bad`."""
+Rows = list[str]
+Part = Callable[[Report, Paint], Rows]
 _BLOCKS: Final = " ▁▂▃▄▅▆▇█"
 _SIGNS: Final[Mapping[str, tuple[str, str]]] = {
     Weight.BAD: ("✖", "bad"),
@@ -33,6 +35,7 @@ _STATES: Final[Mapping[str, tuple[str, str]]] = {
     "error": ("✖", "bad"),
 }
 _NAME: Final = 20
+_TIMES_HEAD: Final = f"{'CALLS':>8} {'FAILED':>7} {'P95':>8} {'MAX':>8}"
 _FULL: Final = 0.9
 _BUSY: Final = 0.75
 
@@ -43,17 +46,10 @@ def without_colours(style: str, text: str) -> str:
 
 def text_report(report: Report, paint: Paint = without_colours) -> str:
     """All of it."""
-    parts = [
-        _head(report, paint),
-        _todos(report, paint),
-        _plugins(report, paint),
-        _resources(report, paint),
-        _tools(report, paint),
-        _callers(report, paint),
-        _restarts(report, paint),
-        _refused(report, paint),
-        _permissions(report, paint),
-    ]
+    parts = [_head(report, paint)]
+    for section in Section:
+        rows = _PARTS[section](report, paint)
+        parts.append("\n".join([paint("title", section), *rows]) if rows else "")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -106,17 +102,17 @@ def _head(report: Report, paint: Paint) -> str:
     return "\n".join(rows)
 
 
-def _todos(report: Report, paint: Paint) -> str:
+def _todos(report: Report, paint: Paint) -> Rows:
     rows = []
     for todo in worth_doing(report):
         sign, style = _SIGNS[todo.weight]
         name = plain(todo.plugin_id, _NAME)
         rows.append(f"{paint(style, sign)} {name:<{_NAME}} {plain(todo.what, WIDTH - _NAME - 3)}")
         rows.append(" " * (_NAME + 3) + paint("dim", plain(todo.why, WIDTH - _NAME - 3)))
-    return _section("Worth doing", rows, paint)
+    return rows
 
 
-def _plugins(report: Report, paint: Paint) -> str:
+def _plugins(report: Report, paint: Paint) -> Rows:
     series = report["series"]["plugins"]
     rows = [
         paint("head", f"  {'PLUGIN':<{_NAME}} {'CALLS':>8} {'OK':>8} {'P50':>8} {'P95':>8}  TREND")
@@ -132,85 +128,104 @@ def _plugins(report: Report, paint: Paint) -> str:
             f"{percent(performance['success_rate']):>8} {seconds(times['p50']):>8} "
             f"{seconds(times['p95']):>8}  {trend}"
         )
-    return _section("Plugins", rows if report["plugins"] else [], paint)
+    return rows if report["plugins"] else []
 
 
-def _resources(report: Report, paint: Paint) -> str:
+def _budgets(report: Report, paint: Paint) -> Rows:
+    return [
+        f"  {plain(row['plugin_id'], _NAME):<{_NAME}} "
+        f"{paint('bad' if (row['burn'] or 0.0) > 1 else 'good', bar(row['burn'] or 0.0, 16))} "
+        f"{ratio(row['burn']):>8}  "
+        f"{paint('dim', plain(_spent(row), WIDTH - _NAME - 31))}"
+        for row in report["error_budget"]["plugins"]
+    ]
+
+
+def _spent(row: Mapping[str, Any]) -> str:
+    return f"{number(row['failed'])} failed, {number(row['allowed'])} may"
+
+
+def _resources(report: Report, paint: Paint) -> Rows:
     rows = []
-    kinds = (("memory_bytes", "memory", size), ("cpu_percent", "cpu", _cpu))
     for one in report["plugins"]:
-        for field, name, show in kinds:
-            use = one["performance"][field]
-            if use["p95"] is not None and use["limit"]:
-                share = use["p95"] / use["limit"]
-                style = "bad" if share >= _FULL else "warn" if share >= _BUSY else "good"
-                words = f"p95 {show(use['p95'])} of {show(use['limit'])}"
-                rows.append(
-                    f"  {plain(one['plugin_id'], _NAME):<{_NAME}} {name:<7}"
-                    f"{paint(style, bar(share, 16))} {ratio(share):>5}  "
-                    f"{paint('dim', words)}"
-                )
-    return _section("Use of limits", rows, paint)
+        for use in uses(one["performance"]):
+            style = "bad" if use.share >= _FULL else "warn" if use.share >= _BUSY else "good"
+            words = f"{use.p95} of {use.limit}, most {use.highest}"
+            rows.append(
+                f"  {plain(one['plugin_id'], _NAME):<{_NAME}} {use.name.lower():<8}"
+                f"{paint(style, bar(use.share, 6))} {ratio(use.share):>5}  "
+                f"{paint('dim', plain(words, WIDTH - _NAME - 25))}"
+            )
+    return rows
 
 
-def _tools(report: Report, paint: Paint) -> str:
-    head = f"  {'PLUGIN':<{_NAME}} {'TOOL':<20} {'CALLS':>8} {'FAILED':>7} {'P95':>8} {'MAX':>8}"
-    rows = [paint("head", head)]
-    for row in report["slowest"]["tools"]:
-        times = row["execution_seconds"]
-        rows.append(
-            f"  {plain(row['plugin_id'], _NAME):<{_NAME}} {plain(tool_name(row['tool']), 20):<20} "
-            f"{number(row['calls']):>8} {number(row['failed']):>7} {seconds(times['p95']):>8} "
-            f"{seconds(times['max']):>8}"
-        )
-    return _section("Slowest tools", rows if len(rows) > 1 else [], paint)
+def _tools(which: str) -> Part:
+    def rows(report: Report, paint: Paint) -> Rows:
+        head = f"  {'PLUGIN':<{_NAME}} {'TOOL':<20} {_TIMES_HEAD}"
+        named = [
+            f"{plain(row['plugin_id'], _NAME):<{_NAME}} {plain(tool_name(row['tool']), 20):<20}"
+            for row in report[which]["tools"]
+        ]
+        return _timed(head, named, report[which]["tools"], paint)
+
+    return rows
 
 
-def _callers(report: Report, paint: Paint) -> str:
-    rows = [
+def _slowest(report: Report, paint: Paint) -> Rows:
+    rows = report["slowest"]["plugins"]
+    named = [f"{plain(row['plugin_id'], 41):<41}" for row in rows]
+    return _timed(f"  {'PLUGIN':<41} {_TIMES_HEAD}", named, rows, paint)
+
+
+def _timed(
+    head: str, names: Sequence[str], rows: Sequence[Mapping[str, Any]], paint: Paint
+) -> Rows:
+    shown = [
+        f"  {name} {number(row['calls']):>8} {number(row['failed']):>7} "
+        f"{seconds(row['execution_seconds']['p95']):>8} "
+        f"{seconds(row['execution_seconds']['max']):>8}"
+        for name, row in zip(names, rows, strict=True)
+    ]
+    return [paint("head", head), *shown] if shown else []
+
+
+def _callers(report: Report, paint: Paint) -> Rows:
+    return [
         f"  {plain(row['caller'] or '(unnamed)', 30):<30} {number(row['calls']):>8} calls of "
         f"{plain(', '.join(map(plain, row['plugins'])), 28)}"
         for row in report["callers"]
     ]
-    return _section("Callers", rows, paint)
 
 
-def _restarts(report: Report, paint: Paint) -> str:
-    rows = [
+def _restarts(report: Report, paint: Paint) -> Rows:
+    return [
         f"  {plain(row['plugin_id'], _NAME):<{_NAME}} {row['restarts']} restarts · "
         f"{row['oom_kills']} out of memory · {row['failed_starts']} failed starts · "
         f"up {ratio(row['availability'])}"
         for row in report["restarts"]
     ]
-    return _section("Restarts", rows, paint)
 
 
-def _refused(report: Report, paint: Paint) -> str:
-    rows = [
+def _refused(report: Report, paint: Paint) -> Rows:
+    return [
         f"  {plain(row['plugin_id'], _NAME):<{_NAME}} "
         f"{plain(counted({**row['alerts'], **row['violations']}), WIDTH - _NAME - 3)}"
         for row in report["security"]
     ]
-    return _section("Security", rows, paint)
 
 
-def _permissions(report: Report, paint: Paint) -> str:
-    rows = [
+def _permissions(report: Report, paint: Paint) -> Rows:
+    return [
         f"  {plain(row['plugin_id'], _NAME):<{_NAME}} {row['permission']:<20} "
         f"{_verdict(row, paint)}"
         for row in report["permissions"]
     ]
-    return _section("Permissions not seen in use", rows, paint)
 
 
 def _verdict(row: Mapping[str, Any], paint: Paint) -> str:
     if row["verdict"] == "unused":
         return paint("warn", plain(row["evidence"], WIDTH - _NAME - 24))
     return paint("dim", row["verdict"].replace("_", " "))
-
-
-def _cpu(value: float) -> str:
-    return f"{value:.0f} %"
 
 
 def _squeezed(values: Sequence[float], most: int) -> list[float]:
@@ -221,5 +236,16 @@ def _squeezed(values: Sequence[float], most: int) -> list[float]:
     return [sum(values[start : start + each]) for start in range(0, len(values), each)]
 
 
-def _section(title: str, rows: Sequence[str], paint: Paint) -> str:
-    return "\n".join([paint("title", title), *rows]) if rows else ""
+_PARTS: Final[Mapping[Section, Part]] = {
+    Section.WORTH_DOING: _todos,
+    Section.PLUGINS: _plugins,
+    Section.BUDGETS: _budgets,
+    Section.LIMITS: _resources,
+    Section.BUSIEST_TOOLS: _tools("busiest"),
+    Section.SLOWEST_TOOLS: _tools("slowest"),
+    Section.SLOWEST_PLUGINS: _slowest,
+    Section.CALLERS: _callers,
+    Section.RESTARTS: _restarts,
+    Section.SECURITY: _refused,
+    Section.PERMISSIONS: _permissions,
+}

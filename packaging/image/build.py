@@ -23,6 +23,7 @@ from orchestrator.engine.command import run_command
 from orchestrator.engine.guard_image import ensure_guard_image
 from orchestrator.engine.wheels import install_wheels, parse_lock
 from orchestrator.errors import OrchestratorError
+from orchestrator.monitoring.runbooks import FOLDER
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -90,6 +91,7 @@ def _package(target: Path) -> Path:
     for name in ASSETS:
         folder = target / "engine" / "_assets" / name
         shutil.copytree(ROOT / "plugin_images" / name, folder, ignore=ignore)
+    shutil.copytree(ROOT / FOLDER, target / "monitoring" / "_assets" / "runbooks")
     return target
 
 

@@ -10,6 +10,8 @@ from tests.unit.grafana.boards import panels
 
 POINTS = 240
 MARK_SECONDS = 5.0
+BAR_SECONDS = 5.0
+"""Of the panels that have a least interval: a minute, where each ten seconds are seen."""
 RATE_INTERVAL = "15s"
 """Of a Prometheus that looks each second."""
 
@@ -42,6 +44,7 @@ class Asker:
     def _filled(self, expression: str) -> str:
         values = {
             "$__rate_interval": RATE_INTERVAL,
+            "$__interval": f"{BAR_SECONDS:.0f}s",
             "$instance": ".*",
             "$plugin": self.plugin,
         }
@@ -63,7 +66,8 @@ def collect(board: dict[str, Any], asker: Asker) -> dict[str, Any]:
 
 
 def _answers(panel: dict[str, Any], asker: Asker) -> Iterator[dict[str, Any]]:
-    step = max(1.0, (asker.end - asker.start) / POINTS)
+    bars = "interval" in panel
+    step = BAR_SECONDS if bars else max(1.0, (asker.end - asker.start) / POINTS)
     for target in panel.get("targets", ()):
         instant = target.get("instant")
         found = asker.now(target["expr"]) if instant else asker.range(target["expr"], step)

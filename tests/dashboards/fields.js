@@ -14,7 +14,7 @@ const standard = [
   ['links', data.identityOverrideProcessor],
 ];
 const custom = [
-  'axisCenteredZero', 'axisColorMode', 'axisLabel', 'axisPlacement', 'barAlignment', 'cellOptions',
+  'axisCenteredZero', 'axisColorMode', 'axisLabel', 'axisPlacement', 'axisSoftMax', 'axisSoftMin', 'barAlignment', 'barMaxWidth', 'barWidthFactor', 'cellOptions',
   'drawStyle', 'fillOpacity', 'gradientMode', 'lineInterpolation', 'lineStyle', 'lineWidth',
   'pointSize', 'scaleDistribution', 'showPoints', 'spanNulls', 'stacking', 'thresholdsStyle', 'width',
 ];

@@ -68,27 +68,49 @@ function Bars({ panel, found, width, height }) {
   ));
 }
 
+// Where the plot itself lies in its panel, axes and legend left out: known once it is drawn.
+function usePlot(ref) {
+  const [plot, setPlot] = React.useState(null);
+  React.useEffect(() => {
+    const look = () => {
+      const over = ref.current?.querySelector('.u-over');
+      if (!over || !over.offsetWidth) return setTimeout(look, 50);
+      const [inner, outer] = [over.getBoundingClientRect(), ref.current.getBoundingClientRect()];
+      return setPlot({ left: inner.left - outer.left, top: inner.top - outer.top, width: inner.width, height: inner.height });
+    };
+    look();
+  }, []);
+  return plot;
+}
+
 function Lines({ panel, found, width, height, range, marks }) {
+  const ref = React.useRef(null);
+  const plot = usePlot(ref);
   if (!found.length) return <Nothing panel={panel} />;
   const own = panel.options.legend;
   const legend = { ...own, calcs: [], placement: 'bottom', displayMode: 'list' };
   return (
-    <>
+    <div ref={ref} style={{ position: 'relative' }}>
       <ui.TimeSeries {...{ width, height, legend }} frames={found} structureRev={1} timeRange={range} timeZone="utc" options={{}} />
-      {marks.map((mark, index) => (
+      {plot && marks.map((mark, index) => (
         <i
           key={index}
           className="mark"
-          style={{ left: `${8 + (90 * (mark.at - range.from)) / (range.to - range.from)}%`, borderColor: theme.visualization.getColorByName(mark.color) }}
+          style={{
+            left: plot.left + (plot.width * (mark.at - range.from)) / (range.to - range.from),
+            top: plot.top,
+            height: plot.height,
+            borderColor: theme.visualization.getColorByName(mark.color),
+          }}
         />
       ))}
-    </>
+    </div>
   );
 }
 
 function Timeline({ panel, found, height, range }) {
   if (!found.length) return <Nothing panel={panel} />;
-  const mappings = panel.fieldConfig.defaults.mappings[0].options;
+  const mappings = panel.fieldConfig.defaults.mappings?.[0]?.options ?? {};
   const share = (at) => `${(100 * (at - range.from)) / (range.to - range.from)}%`;
   const row = Math.min(34, (height - 24) / found.length);
   return (
@@ -106,7 +128,7 @@ function Timeline({ panel, found, height, range }) {
                   style={{
                     left: share(at),
                     width: `calc(${(100 * step) / (range.to - range.from)}% + 1px)`,
-                    background: theme.visualization.getColorByName(mappings[values[point]]?.color ?? 'transparent'),
+                    background: frame.fields[1].display(values[point]).color,
                   }}
                 />
               ))}

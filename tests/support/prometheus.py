@@ -17,6 +17,8 @@ from tests.support.instance import ROOT, eventually
 
 RATE_INTERVAL = "10s"
 """What $__rate_interval stands for where each second is scraped."""
+INTERVAL = "5s"
+"""What a bar stands for there."""
 _RULES = ROOT / "grafana" / "prometheus" / "rules"
 
 
@@ -98,7 +100,12 @@ def prometheus(folder: Path, *, target: str, instance: str) -> Iterator[Promethe
 
 def plain(expression: str, plugin: str) -> str:
     """As Grafana would ask it, with every instance and this plugin chosen."""
-    values = {"$__rate_interval": RATE_INTERVAL, "$instance": ".*", "$plugin": plugin}
+    values = {
+        "$__rate_interval": RATE_INTERVAL,
+        "$__interval": INTERVAL,
+        "$instance": ".*",
+        "$plugin": plugin,
+    }
     for name, value in values.items():
         expression = expression.replace(name, value)
     labels = re.fullmatch(r"label_values\((.*), (\w+)\)", expression)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.engine.assets import AssetsMissing
+from orchestrator.monitoring.stack.runbook_links import linked
 
 _GLOBS: Final = (
     "dashboards/*.json",
@@ -35,14 +36,14 @@ def assets(package: Path | None = None) -> Path:
     )
 
 
-def read_files(folder: Path, *, instance: str) -> dict[str, str]:
-    """Path below the folder → content, with the configuration for one instance."""
+def read_files(folder: Path, *, instance: str, runbooks: str = "") -> dict[str, str]:
+    """Path below the folder → content, for one instance; `runbooks` is where they are read."""
     found = {
         path.relative_to(folder).as_posix(): path.read_text()
         for pattern in _GLOBS
         for path in sorted(folder.glob(pattern))
     }
-    return {**found, _CONFIG: prometheus_config(instance)}
+    return {**linked(found, runbooks), _CONFIG: prometheus_config(instance)}
 
 
 def prometheus_config(instance: str) -> str:

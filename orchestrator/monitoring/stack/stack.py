@@ -113,6 +113,8 @@ class MonitoringStack:
         """What was wanted at the last turn."""
         self._mounts: tuple[str, str] = ("", "")
         """The relay's source and the files' folder, once they are there."""
+        self._runbooks = ""
+        """Where the files' links to runbooks lead."""
 
     async def run(self) -> None:
         """For ever, until cancelled; the containers run on, and the next daemon finds them."""
@@ -204,14 +206,17 @@ class MonitoringStack:
     async def _parts(self, config: MonitoringConfig) -> tuple[Part, ...]:
         images: StackImages = await self._supply.images(config)
         source, files = self._mounts
-        if not files or not await asyncio.to_thread(Path(files).is_dir):
+        same = files and config.runbooks == self._runbooks
+        if not same or not await asyncio.to_thread(Path(files).is_dir):
+            self._runbooks = config.runbooks
             source, files = self._mounts = await asyncio.to_thread(self._place)
         return parts(config, images, self._site, relay=source, files=files)
 
     def _place(self) -> tuple[str, str]:
         """Put down what the containers mount: what is shipped does not change while we live."""
         root = self._folder / "files"
-        placed = put_files(read_files(assets(), instance=self._instance), root)
+        files = read_files(assets(), instance=self._instance, runbooks=self._runbooks)
+        placed = put_files(files, root)
         tidy_files(root, keep=placed)
         _meeting_place(Path(self._site.relay_folder))
         return Path(relay.__file__).read_text(), str(placed)

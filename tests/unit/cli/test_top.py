@@ -34,6 +34,7 @@ def _plugin(plugin_id: str, calls: int = 0, failed: int = 0, **changed: Any) -> 
         "sub_state": "running",
         "restarts": 0,
         "calls": calls,
+        "judged": calls,
         "failed": failed,
         "bounds": BOUNDS,
         "buckets": buckets,
@@ -59,6 +60,7 @@ def _row(plugin_id: str, **changed: Any) -> TopRow:
         "status": "active",
         "sub_state": "running",
         "calls_per_second": 1.0,
+        "judged_per_second": 1.0,
         "error_ratio": 0.0,
         "p50_seconds": 0.003,
         "p95_seconds": 0.004,
@@ -87,6 +89,15 @@ def test_two_looks_make_rates() -> None:
     assert (row.calls_per_second, row.error_ratio) == (20.0, 1 / 40)
     assert row.p50_seconds == pytest.approx(0.0035, rel=0.1)
     assert (row.cpu_ratio, row.memory_ratio) == (0.5, 0.5)
+
+
+def test_a_flood_of_what_callers_do_wrong_hides_no_failures() -> None:
+    before, after = _look(10, _plugin("a")), _look(12, _plugin("a", 1_000, 5, judged=10))
+    rows = rows_of(before, after)
+
+    assert rows[0].error_ratio == 0.5
+    shown = picture(rows, title="t", sort="calls", width=80, height=9, keys=False)
+    assert "50.0 % errors" in shown[1]
 
 
 @pytest.mark.parametrize(

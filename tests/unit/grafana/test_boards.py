@@ -1,7 +1,6 @@
 """The dashboards: as their code makes them, as Grafana's schemas want them, tidy."""
 
 import json
-import re
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -278,44 +277,6 @@ def test_every_expression_heeds_the_chosen_instance(name: str) -> None:
     ]
 
     assert deaf == []
-
-
-def test_every_metric_of_the_table_is_seen_on_some_board() -> None:
-    shown = {
-        name
-        for board in NAMES
-        for _, expression in expressions(load(board))
-        for name in named_metrics(expression)
-    }
-    shown |= {name.removesuffix(suffix) for name in shown for suffix in ("_bucket", "_sum")}
-
-    missing = {
-        name
-        for name in exposed_names()
-        if name not in shown and not name.endswith(("_sum", "_count"))
-    }
-    assert missing == SEEN_OTHERWISE
-
-
-SEEN_OTHERWISE = {
-    "orchestrator_plugin_status",  # the boards show up, wanted and the sub-state, which say more
-    "orchestrator_plugin_gave_up",  # an alert, and a sub-state
-}
-
-
-def test_the_plugins_board_leads_to_the_plugins_log_in_the_time_that_is_shown() -> None:
-    board = load("plugin.json")
-    [link] = [link for link in board["links"] if link["type"] == "link"]
-    [variable] = [it for it in board["templating"]["list"] if it["name"] == "logs"]
-    [words] = [panel for panel in panels(board) if panel["type"] == "text"]
-
-    assert link["url"] == "${logs:raw}/plugins/${plugin}/logs?from=${__from}&to=${__to}"
-    assert link["targetBlank"]
-    assert f"({link['url']})" in words["options"]["content"]
-    assert variable["hide"] == 2  # nobody chooses it
-    shown = 'orchestrator_logs_page_info{address="http://127.0.0.1:8480",instance="a"}'
-    [address] = re.findall(variable["regex"].strip("/"), shown)
-    assert address == "http://127.0.0.1:8480"
 
 
 # -- the grid ----------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from grafana.boards.promql import FAILED, JUDGED
 from orchestrator.model.policy import SecurityPolicy
-from tests.unit.grafana.boards import RULES, exposed_names, named_metrics
+from tests.unit.grafana.boards import BOARDS, RULES, exposed_names, expressions, load, named_metrics
 from tests.unit.pages import ROOT, links, page, section
 
 RUNBOOKS = ROOT / "docs" / "runbooks"
@@ -71,7 +72,7 @@ def test_an_alert_has_a_severity_words_and_a_page(name: str) -> None:
 
     assert rule["labels"]["severity"] in SEVERITIES
     assert rule["annotations"]["summary"]
-    assert rule["annotations"]["description"]
+    assert rule["annotations"]["description"].endswith(f"What to do: orchestrator runbook {name}")
     assert (ROOT / rule["annotations"]["runbook_url"]) == RUNBOOKS / f"{name}.md"
 
 
@@ -109,6 +110,35 @@ def test_every_metric_of_a_rule_exists() -> None:
     }
 
     assert unknown == {}
+
+
+def test_rules_and_boards_have_one_notion_of_calls_that_fail() -> None:
+    """A denominator with what callers did wrong would let a flood of it hide a broken plugin."""
+    asked = [(rule.get("alert", rule.get("record")), rule["expr"]) for rule in rules()]
+    asked += [one for path in BOARDS for one in expressions(load(path.name))]
+    judging = [(where, expression) for where, expression in asked if "outcome!~" in expression]
+    odd = {
+        (where, labels)
+        for where, expression in judging
+        for labels in re.findall(r"plugin_calls_total\{(.*?)\}", expression)
+        if not {FAILED, JUDGED} & {*re.findall(r'\w+!~"[^"]*"', labels)}
+    }
+
+    assert odd == set()
+    assert [where for where, expression in judging if JUDGED not in expression] == []
+    assert len(judging) > 10
+
+
+def test_nobody_but_the_policy_says_what_is_promised() -> None:
+    budget = "orchestrator:error_budget:ratio"
+    users = {
+        rule["alert"]: set(re.findall(r"[\d.]+ \* (\S+)|group_left \(\) (orch\S+)", rule["expr"]))
+        for name, rule in ALERTS.items()
+        if name.startswith("SuccessBudget")
+    }
+
+    assert {name for pairs in users.values() for pair in pairs for name in pair if name} == {budget}
+    assert len(users) == 2
 
 
 def test_the_runbooks_name_settings_of_the_policy_that_exist() -> None:

@@ -67,6 +67,30 @@ def test_a_trace_says_whether_a_permission_was_used(
 
 
 @pytest.mark.parametrize(
+    ("granted", "code", "verdicts"),
+    [
+        ((API,), "host_not_allowed", (Verdict.USED,)),
+        ((API,), "quota_exceeded", (Verdict.USED,)),
+        ((DATABASE,), "connect_failed", (Verdict.USED,)),
+        ((DATABASE,), "host_not_allowed", (Verdict.UNUSED,)),
+        ((API, DATABASE), "address_refused", (Verdict.USED, Verdict.UNUSED)),
+        ((API, DATABASE), "connect_failed", (Verdict.UNCLEAR, Verdict.UNCLEAR)),
+        ((API, TALK), "call_not_allowed", (Verdict.UNUSED, Verdict.USED)),
+        ((TALK,), "event_not_declared", (Verdict.USED,)),
+        ((API, DATABASE, TALK), "malformed_request", (Verdict.UNUSED,) * 3),
+    ],
+)
+def test_what_was_tried_and_refused_was_used(
+    granted: tuple[Permission, ...], code: str, verdicts: tuple[Verdict, ...]
+) -> None:
+    row = Row(counts={f"refused:{code}": 3.0})
+    found = uses(granted, Traces(row=row, watched_seconds=ADVISE_AFTER_SECONDS))
+
+    assert tuple(one.verdict for one in found) == verdicts
+    assert [one.advise_drop for one in found] == [it is Verdict.UNUSED for it in verdicts]
+
+
+@pytest.mark.parametrize(
     ("seconds", "advised"), [(ADVISE_AFTER_SECONDS - 1, 0), (ADVISE_AFTER_SECONDS, 1)]
 )
 def test_only_what_was_watched_for_a_week_is_advised_to_be_dropped(

@@ -209,9 +209,9 @@ def test_after_a_week_unused_permissions_are_to_be_dropped() -> None:
     assert dropped == [
         ("knowledge-search", "file_system_write"),
         ("knowledge-search", "user_interface"),
-        ("secret-scanner", "external_api"),
         ("mail-relay", "external_api"),
     ]
+    assert ("secret-scanner", "external_api") not in dropped  # its broker refused it some tries
     assert "take external_api away" in {todo.what for todo in worth_doing(told)}
 
 

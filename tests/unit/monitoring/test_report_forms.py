@@ -10,9 +10,11 @@ from orchestrator.monitoring import report_words as words
 from orchestrator.monitoring.charts import Series, bars, decades, escaped, lines, nice
 from orchestrator.monitoring.report_html import html_report
 from orchestrator.monitoring.report_markdown import markdown_report, safe
+from orchestrator.monitoring.report_sections import IN_JSON, RESOURCES, Section
 from orchestrator.monitoring.report_style import STYLE
 from orchestrator.monitoring.report_text import WIDTH, bar, spark, text_report
 from tests.unit.monitoring.showcase import sample_report
+from tests.unit.pages import section
 
 
 @pytest.fixture(scope="module", params=["day", "hostile", "empty"])
@@ -103,20 +105,56 @@ def test_the_page_shows_every_plugin_and_every_section() -> None:
     for name in ("knowledge-search", "data-pipeline", "secret-scanner", "mail-relay", "calendar"):
         assert f"<b>{name}</b>" in page
     titles = re.findall(r"<h2>([^<]+)</h2>", page)
-    assert titles[7:] == [
-        "Worth doing",
-        "Calls",
-        "Time of calls",
-        "Plugins",
-        "Error budgets",
-        "Use of limits",
-        "Busiest tools",
-        "Slowest tools",
-        "Callers",
-        "Restarts",
-        "Security",
-        "Permissions not seen in use",
-    ]
+    charts = ["Calls", "Time of calls"]
+    assert titles[7:] == [Section.WORTH_DOING, *charts, *[*Section][1:]]
+
+
+FORMS = {
+    "text": (text_report, r"^([A-Z][a-z ]+)$"),
+    "markdown": (markdown_report, r"^## (.+)$"),
+    "html": (html_report, r'<section class="card"><h2>([^<]+)</h2>'),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_has_every_section_in_the_same_order(form: str) -> None:
+    make, heading = FORMS[form]
+    found = re.findall(heading, make(sample_report()), re.MULTILINE)
+
+    assert [title for title in found if title in [*Section]] == [*Section]
+
+
+@pytest.mark.parametrize("form", ["text", "markdown"])
+def test_a_section_with_nothing_in_it_is_left_out(form: str) -> None:
+    make, heading = FORMS[form]
+
+    assert re.findall(heading, make(sample_report(empty=True)), re.MULTILINE) == []
+
+
+@pytest.mark.parametrize("one", Section)
+def test_programs_are_told_every_section_too(one: Section) -> None:
+    told: Any = sample_report()
+    for key in IN_JSON[one]:
+        told = told[key]
+
+    assert told
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", [name for _, name, _ in RESOURCES])
+def test_every_form_tells_the_use_of_every_limit(form: str, name: str) -> None:
+    make, _ = FORMS[form]
+    text = make(sample_report())
+    start = text.index(Section.LIMITS)
+
+    told = text[start : text.index(Section.BUSIEST_TOOLS, start)]
+    assert name.lower() in told.lower()
+
+
+def test_the_page_of_analytics_names_every_section() -> None:
+    page = section("docs/analytics.md", "The report")
+
+    assert re.findall(r"^- \*\*(.+?)\*\*", page, re.MULTILINE) == [*Section]
 
 
 def test_the_text_fits_a_terminal_and_drives_none(told: dict[str, Any]) -> None:
@@ -142,7 +180,7 @@ def test_markdown_of_a_plugins_words_is_none() -> None:
     text = markdown_report(sample_report(hostile=True))
     assert "<script>" not in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {3, 4, 6, 7, 9}
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {3, 4, 5, 6, 7, 9}
 
 
 def test_markdown_has_what_is_worth_doing() -> None:

@@ -64,6 +64,17 @@ async def test_no_longer_wanted_it_goes_and_its_data_stays(house: House) -> None
     assert len(await house.volumes.list({})) == 2
 
 
+async def test_other_runbooks_are_other_files_and_another_prometheus(house: House) -> None:
+    await house.stack.tend()
+    before = await house.ids()
+    house.config = house.config.model_copy(update={"runbooks": "https://example.org/runbooks"})
+    await house.stack.tend()
+    after = await house.ids()
+
+    assert after["prometheus"] != before["prometheus"]
+    assert after["inner"] == before["inner"]
+
+
 async def test_a_killed_part_comes_back(house: House) -> None:
     await turns(house)
     before = await house.ids()
