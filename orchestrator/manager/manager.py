@@ -128,8 +128,7 @@ class PluginManager:
             try:
                 manifests = load_manifests(paths, environment)
                 told = load_instance_config(config) if config is not None else InstanceConfig()
-                note = Note(who=who, why=words)
-                names = await self._apply(manifests, paths, told.policy, note)
+                names = await self._apply(manifests, paths, told.policy, Note(who=who, why=words))
                 self.fleet.monitoring = store_monitoring(
                     self.fleet.store, told.monitoring, by_command=monitoring
                 )
@@ -150,8 +149,7 @@ class PluginManager:
         await self._knock()
         resolved = await self._resolver.resolve(manifests, policy)
         current = self._reweighed(policy)
-        wanted = merge(current, resolved, paths)
-        gone = current.keys() - wanted.keys()
+        gone = current.keys() - merge(current, resolved, paths).keys()
         await self._change(current, resolved, gone, policy, note)
         return [deployment.plugin_id for deployment in resolved]
 

@@ -76,12 +76,13 @@ def test_a_decision_is_sent_with_who_and_why(shell: Shell, daemon: FakeDaemon, v
 
 def test_a_grant_of_a_part_is_sent_as_it_was_typed(shell: Shell, daemon: FakeDaemon) -> None:
     daemon.answer(f"{ONE}/grant", {"changed": True})
+    daemon.answer(ONE, {"effective": True, "why": ""})
     shown = shell(
         "permissions", "grant", "notes", "external_api", "--parameters", '{"hosts": ["a.test:1"]}'
     )
 
     assert shown.code == 0
-    assert json.loads(daemon.asked[-1].body)["parameters"] == {"hosts": ["a.test:1"]}
+    assert json.loads(daemon.asked[0].body)["parameters"] == {"hosts": ["a.test:1"]}
 
 
 @pytest.mark.parametrize("words", [["x", "{"], ["x", "[]"], ["x", "3"]])

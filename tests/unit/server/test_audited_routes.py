@@ -43,6 +43,7 @@ def bodies(house: PermissionHouse, folder: Path) -> dict[str, dict[str, Any]]:
         "/v1/audit/archive": {"folder": str(folder / "archive"), "before": 0.0},
         "/v1/code": {"code": "1"},
         "/v1/events": {"type": "a.b", "who": USER},
+        "/v1/events/discard": {"all": True, "who": USER},
         "/v1/events/replay": {"all": True, "who": USER},
         "/v1/shutdown": {},
         "/v1/gitops": {"who": USER},

@@ -92,7 +92,7 @@ async def test_dead_letters_are_discarded_with_who_did_it_and_that_is_told(
     none = await ask(house, "POST", "/v1/events/discard", {"all": True})
     counts = await house.daemon.events.dead_counts()
     audited = [
-        (entry["why"], entry["data"]["who"], entry["data"]["discarded"])
+        (entry["why"], entry["data"]["user"], entry["data"]["discarded"])
         for entry in (await ask(house, "GET", "/v1/audit?type=command")).json
         if entry["why"].startswith("events discard")
     ]
